@@ -1,0 +1,180 @@
+"""How one thread wakes what waits in another's event loop. The only file that knows asyncio and trio by name.
+
+Neither is imported before the caller's program did: where it is not imported, it does not run.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from asyncio import Future as AsyncioFuture
+
+    from trio.lowlevel import TrioToken
+
+__all__ = ["Home", "Signal", "Waiter", "current_home"]
+
+
+class Home(ABC):
+    """A running event loop, as seen from other threads. Equal for equal loops."""
+
+    @abstractmethod
+    def call(self, function: Callable[[], object]) -> bool:
+        """Have the loop run ``function`` soon, from any thread.
+
+        Never raises; False when the loop has ended. A loop that ends before its turn comes drops the call.
+        """
+
+    @abstractmethod
+    def waiter(self) -> Waiter:
+        """Something for one task of this loop to wait for, once."""
+
+
+class Waiter(ABC):
+    """One task's wait, begun and ended in the thread of `home`."""
+
+    home: Home
+
+    @abstractmethod
+    def wake(self) -> None:
+        """End the wait. Harmless when it has ended, or was cancelled."""
+
+    @abstractmethod
+    async def wait(self) -> None:
+        """Suspend until `wake`."""
+
+
+def current_home() -> Home | None:
+    """The event loop that runs in this thread, or None."""
+    if "trio" in sys.modules:
+        from trio.lowlevel import current_trio_token, in_trio_run
+
+        if in_trio_run():
+            return _TrioHome(current_trio_token())
+    if "asyncio" in sys.modules:
+        from asyncio import get_running_loop
+
+        try:
+            return _AsyncioHome(get_running_loop())
+        except RuntimeError:
+            return None
+    return None
+
+
+class Signal:
+    """Says "look again" to one task, from any thread. Any number of `set` before a `wait` returns count as one."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._is_set = False
+        self._waiter: Waiter | None = None
+
+    def set(self) -> None:
+        """Let the waiting task go on, or not wait when it comes. Never raises, never blocks."""
+        with self._lock:
+            self._is_set = True
+            waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return
+        if waiter.home == current_home():
+            waiter.wake()
+        else:
+            waiter.home.call(waiter.wake)
+
+    async def wait(self) -> None:
+        """Return when `set` was called since the last return, without suspending if it already was.
+
+        One task at a time. A cancelled wait leaves the signal as it is.
+        """
+        waiter = self._enter()
+        if waiter is not None:
+            try:
+                await waiter.wait()
+            finally:
+                self._waiter = None
+        self._is_set = False
+
+    def _enter(self) -> Waiter | None:
+        home = current_home()
+        assert home is not None, "only a task of asyncio or trio can wait"
+        with self._lock:
+            assert self._waiter is None, "a signal wakes one task"
+            if not self._is_set:
+                self._waiter = home.waiter()
+            return self._waiter
+
+
+class _AsyncioHome(Home):
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _AsyncioHome) and other.loop is self.loop
+
+    def __hash__(self) -> int:
+        return hash(self.loop)
+
+    def call(self, function: Callable[[], object]) -> bool:
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            return False
+        return True
+
+    def waiter(self) -> Waiter:
+        return _AsyncioWaiter(self)
+
+
+class _AsyncioWaiter(Waiter):
+    def __init__(self, home: _AsyncioHome) -> None:
+        self.home = home
+        self._future: AsyncioFuture[None] = home.loop.create_future()
+
+    def wake(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> None:
+        await self._future
+
+
+class _TrioHome(Home):
+    def __init__(self, token: TrioToken) -> None:
+        self.token = token
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _TrioHome) and other.token is self.token
+
+    def __hash__(self) -> int:
+        return hash(self.token)
+
+    def call(self, function: Callable[[], object]) -> bool:
+        from trio import RunFinishedError
+
+        try:
+            self.token.run_sync_soon(function)
+        except RunFinishedError:
+            return False
+        return True
+
+    def waiter(self) -> Waiter:
+        return _TrioWaiter(self)
+
+
+class _TrioWaiter(Waiter):
+    def __init__(self, home: _TrioHome) -> None:
+        from trio import Event
+
+        self.home = home
+        self._event = Event()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
