@@ -1,0 +1,87 @@
+"""What a repository needs of a store: reading records and writing batches of documents."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+
+from tierfold.model import Change, Commit, Record, SegmentName, Write
+
+__all__ = ["EntityStore", "Listener", "LocalStore"]
+
+Listener = Callable[[Sequence[Change]], None]
+
+
+class EntityStore(ABC):
+    """Records by id. Inputs are neither mutated nor kept; results are the caller's own (S2).
+
+    Every method raises `PartitionUnavailableError` while the partition it names is not present here (S10), `CorruptDataError` for a
+    row that fails its checksum (S9), and `StoreClosedError` after the store was closed (S11). S12: content survives
+    reopening, if the store outlives its process at all.
+    """
+
+    @abstractmethod
+    async def get(self, segment: SegmentName, id: str) -> Record | None:
+        """S1: the record, a tombstone included, or None when there is none."""
+
+    @abstractmethod
+    async def get_many(self, segment: SegmentName, ids: Iterable[str]) -> dict[str, Record]:
+        """S3: the live records among ``ids``, of one snapshot; missing and deleted ones are left out."""
+
+    @abstractmethod
+    async def scan(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
+        """S4: up to ``limit`` live records in the store's own fixed order of ids, those behind the id ``after``.
+
+        A shorter list is the end. A record that is there throughout is seen exactly once, whatever happens around it;
+        ``after`` need not exist any more.
+        """
+
+    @abstractmethod
+    async def write(self, writes: Sequence[Write]) -> Commit:
+        """Store a batch. S5: within a segment all of it or nothing, in a `LocalStore` over segments too.
+
+        S6: each record gets a stamp greater than every stamp this store has seen and than the one it replaces, and the
+        next version. S7: a `Write` whose ``expected`` does not hold refuses the whole batch. S8: when cancelled, all or
+        nothing is stored. A write replaces what an earlier one of the same batch stored.
+
+        Raises:
+            StaleWriteError: ``expected`` named another hash; ``current`` carries the record (or None).
+            AlreadyExistsError: ``expected`` was `ABSENT` and a live record is there.
+            PayloadTooLargeError: A payload exceeds the store's limit.
+            StoreFullError: No room; nothing of the batch is stored.
+        """
+
+
+class LocalStore(EntityStore):
+    """The same, synchronously and inline: a read suspends nobody and costs about a microsecond.
+
+    S13: `find`, `find_many` and `page` answer what `get`, `get_many` and `scan` answer.
+    """
+
+    @abstractmethod
+    def find(self, segment: SegmentName, id: str) -> Record | None: ...
+
+    @abstractmethod
+    def find_many(self, segment: SegmentName, ids: Iterable[str]) -> dict[str, Record]: ...
+
+    @abstractmethod
+    def page(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]: ...
+
+    @abstractmethod
+    def write_blocking(self, writes: Sequence[Write], *, timeout_s: float | None = None) -> Commit:
+        """S14: `write` for a thread without an event loop; `BlockingCallError` inside a running one."""
+
+    @abstractmethod
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """S15: call ``listener`` after every commit of this process, in commit order, before the call that made it returns.
+
+        The listener runs on whichever thread delivers the commit and must neither block nor raise. Returns what ends it.
+        """
+
+    @abstractmethod
+    def notify(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """S16: like `listen` without the changes, for who only wants to look again."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """S17: notice commits of other processes: tell listeners and callbacks. Cheap when there were none."""

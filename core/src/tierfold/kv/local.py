@@ -1,0 +1,219 @@
+"""The local face of an embedded store: inline reads, writes through the one writer, events in commit order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+from zlib import crc32
+
+from tierfold.abc.engine import Engine, ReadTransaction, WriteTransaction
+from tierfold.abc.store import Listener, LocalStore
+from tierfold.digest import Hasher
+from tierfold.errors import CorruptDataError, PayloadTooLargeError
+from tierfold.kv.told import Told
+from tierfold.kv.unit import Unit
+from tierfold.kv.writer import Writer, start_writer
+from tierfold.layout import (
+    ID_START,
+    LOCAL_SIZE,
+    RECORD,
+    RESIDUE,
+    SEGMENT_NAME,
+    StoreMemo,
+    end_of,
+    name_key,
+    open_row,
+    unseal,
+)
+from tierfold.model import Commit, Digest, Record, SegmentName, Write
+from tierfold.records.answering import record_of
+from tierfold.records.saving import SaveUnit
+from tierfold.records.session import WriteSession
+from tierfold.records.snapshot import Opened, Snapshot
+from tierfold.specs import OpenContext
+
+__all__ = ["PAYLOAD_LIMIT_BYTES", "EmbeddedStore"]
+
+PAYLOAD_LIMIT_BYTES: Final = 1024 * 1024
+_KNOWN_SEGMENTS: Final = 65_536
+_HASH_START: Final = LOCAL_SIZE - 16
+
+R = TypeVar("R")
+Reading = Snapshot[Any]
+
+
+class _Place:
+    """Where a segment's records lie. A segment's number never changes, so this is remembered."""
+
+    __slots__ = ("key", "prefix", "type")
+
+    def __init__(self, type: str, prefix: bytes, key: Callable[[bytes], bytes]) -> None:
+        self.type, self.prefix, self.key = type, prefix, key
+
+
+class Hashers(dict[str, Hasher]):
+    """The hasher of each entity type, made at first use."""
+
+    def __missing__(self, type: str) -> Hasher:
+        hasher = self[type] = Hasher(type)
+        return hasher
+
+
+class EmbeddedStore(LocalStore):
+    """Record logic over one engine. Any thread may read and write; see `LocalStore` for what is promised."""
+
+    def __init__(self, engine: Engine, context: OpenContext, payload_limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> None:
+        self._engine = engine
+        self._limit_bytes = payload_limit_bytes
+        self._hashers = Hashers()
+        random = context.random_bytes
+        self._opened = Opened(random(8), context.clock, random, self._hashers.__getitem__, StoreMemo())
+        self._places: dict[SegmentName, _Place] = {}
+        self._present: set[str] | None = None
+        self._present_at = (-1, -1)
+        self._told = Told(self.snapshot)
+        self._writer: Writer[WriteSession] = start_writer(engine, self._open_session, self._told.deliver)
+
+    def _open_session(self, txn: WriteTransaction) -> WriteSession:
+        return WriteSession(txn, self._opened)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Reading]:
+        """One consistent view for the length of a ``with`` block without suspension."""
+        with self._engine.read() as (_, txn):
+            yield Snapshot(txn, self._opened)
+
+    async def run(self, unit: Unit[WriteSession, R]) -> R:
+        return await self._writer.run(unit)
+
+    def close(self) -> None:
+        """Finish what was submitted and close the engine. Idempotent."""
+        self._writer.close()
+        self._engine.close()
+
+    # --- reading one record: the hottest path there is ------------------------------------------------------------
+
+    def find(self, segment: SegmentName, id: str) -> Record | None:
+        place = self._places.get(segment) or self._locate(segment)
+        if place is None:
+            return None
+        raw = id.encode()
+        key = place.prefix + place.key(raw)
+        at, value = self._engine.fetch(key)
+        if self._present is not None and (at != self._present_at[0] or segment.partition not in self._present):
+            value = self._fetch_present(segment.partition, key)
+        return None if value is None else _record(place.type, key, value, raw)
+
+    def _locate(self, segment: SegmentName) -> _Place | None:
+        """Find a segment's number, or that there is none yet; refuse a partition that is not held here."""
+        with self._engine.read() as (at, txn):
+            self._require_present(at, txn, segment.partition)
+            key = SEGMENT_NAME + name_key(segment.type, segment.partition)
+            number = txn.get(key)
+        if number is None:
+            return None
+        if len(self._places) >= _KNOWN_SEGMENTS:
+            self._places.clear()
+        prefix = RECORD + unseal(key, number)
+        place = self._places[segment] = _Place(segment.type, prefix, self._hashers[segment.type].key)
+        return place
+
+    def _fetch_present(self, partition: str, key: bytes) -> bytes | None:
+        with self._engine.read() as (at, txn):
+            self._require_present(at, txn, partition)
+            return txn.get(key)
+
+    def _require_present(self, at: int, txn: ReadTransaction, partition: str) -> None:
+        """Check presence in the same view the row is read in, and remember it until presence changes."""
+        if self._present is None:
+            return
+        reading = Snapshot(txn, self._opened)
+        if reading.counters.presence != self._present_at[1] or len(self._present) >= _KNOWN_SEGMENTS:
+            self._present.clear()
+        self._present_at = (at, reading.counters.presence)
+        if partition not in self._present:
+            reading.require_present(partition)
+            self._present.add(partition)
+
+    def follow_upstream(self) -> None:
+        """From now on presence counts: the store has an upstream."""
+        if self._present is None:
+            self._present = set()
+
+    # --- reading many --------------------------------------------------------------------------------------------
+
+    def find_many(self, segment: SegmentName, ids: Iterable[str]) -> dict[str, Record]:
+        found: dict[str, Record] = {}
+        with self._engine.read() as (at, txn):
+            self._require_present(at, txn, segment.partition)
+            state = Snapshot(txn, self._opened).find(segment)
+            if state is None:
+                return found
+            prefix = RECORD + state.number
+            for id in ids:
+                raw = id.encode()
+                key = prefix + state.hasher.key(raw)
+                value = txn.get(key)
+                if value is not None and not value[LOCAL_SIZE + 32] & 1:
+                    found[id] = _record(segment.type, key, value, raw)
+        return found
+
+    def page(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
+        with self._engine.read() as (at, txn):
+            self._require_present(at, txn, segment.partition)
+            state = Snapshot(txn, self._opened).find(segment)
+            if state is None:
+                return []
+            prefix = RECORD + state.number
+            low = prefix if after is None else prefix + state.hasher.key(after.encode()) + b"\x00"
+            records: list[Record] = []
+            for key, value in txn.scan(low, end_of(prefix)):
+                if len(records) >= limit:
+                    break
+                row = open_row(key, value)
+                if not row.deleted:
+                    records.append(record_of(state, row))
+            return records
+
+    async def get(self, segment: SegmentName, id: str) -> Record | None:
+        return self.find(segment, id)
+
+    async def get_many(self, segment: SegmentName, ids: Iterable[str]) -> dict[str, Record]:
+        return self.find_many(segment, ids)
+
+    async def scan(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
+        return self.page(segment, after, limit)
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    async def write(self, writes: Sequence[Write]) -> Commit:
+        return await self._writer.run(self._unit(writes))
+
+    def write_blocking(self, writes: Sequence[Write], *, timeout_s: float | None = None) -> Commit:
+        return self._writer.run_blocking(self._unit(writes), timeout_s)
+
+    def _unit(self, writes: Sequence[Write]) -> SaveUnit:
+        for write in writes:
+            if write.payload is not None and len(write.payload) > self._limit_bytes:
+                raise PayloadTooLargeError(len(write.payload), self._limit_bytes, write.id)
+        return SaveUnit(writes, self._hashers)
+
+    # --- events --------------------------------------------------------------------------------------------------
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        return self._told.listen(listener)
+
+    def notify(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return self._told.notify(callback)
+
+    def look(self) -> None:
+        self._told.look(self._engine.transaction_id())
+
+
+def _record(type: str, key: bytes, value: bytes, id: bytes) -> Record:
+    if crc32(value, crc32(key)) != RESIDUE:
+        raise CorruptDataError(f"row {key.hex()} fails its checksum")
+    if value[ID_START : ID_START + len(id)] != id:
+        raise CorruptDataError(f"row {key.hex()} is not of the id that was asked for")
+    return Record(type, value[LOCAL_SIZE:-4], Digest(value[_HASH_START:LOCAL_SIZE]))

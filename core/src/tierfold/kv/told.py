@@ -1,0 +1,120 @@
+"""What listeners were told: commits of this process as they are delivered, those of others when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from threading import RLock
+from typing import Any
+
+from tierfold.abc.store import Listener
+from tierfold.layout import FEED, SEGMENT_ROWS, UP, Row, end_of
+from tierfold.model import Change, ChangeKind, Digest, Record, SegmentName, etag_of
+from tierfold.records.answering import changed_rows
+from tierfold.records.session import Moved, WriteSession
+from tierfold.records.snapshot import Snapshot
+
+__all__ = ["Told"]
+
+Reading = Snapshot[Any]
+
+
+class Told:
+    """Keeps the seq up to which listeners know everything, so that nothing is told twice and nothing left out."""
+
+    def __init__(self, snapshot: Callable[[], AbstractContextManager[Reading]]) -> None:
+        self._snapshot = snapshot
+        self._lock = RLock()
+        self._listeners: tuple[Listener, ...] = ()
+        self._callbacks: tuple[Callable[[], None], ...] = ()
+        self._seq = 0
+        self._looked_at = -1
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell ``listener`` of every change from now on."""
+        with self._lock:
+            if not self._listeners:
+                self._seq = self._last_seq()
+            self._listeners += (listener,)
+        return lambda: self._leave(listener)
+
+    def notify(self, callback: Callable[[], None]) -> Callable[[], None]:
+        with self._lock:
+            self._callbacks += (callback,)
+        return lambda: self._leave(callback)
+
+    def _leave(self, who: Callable[..., None]) -> None:
+        with self._lock:
+            self._listeners = tuple(each for each in self._listeners if each is not who)
+            self._callbacks = tuple(each for each in self._callbacks if each is not who)
+
+    def deliver(self, session: WriteSession) -> None:
+        """A commit of this process, in commit order."""
+        last = session.counters.next_seq - 1
+        with self._lock:
+            if self._listeners:
+                self._tell_until(session.first_seq - 1)
+                fresh = last > self._seq
+                self._tell([_change(moved) for moved in session.moved if fresh or not moved.hash])
+            self._seq = max(self._seq, last)
+            if session.moved:
+                self._call()
+
+    def look(self, transaction_id: int) -> None:
+        """Tell of commits that this process did not make, if there are any."""
+        if transaction_id == self._looked_at:
+            return
+        with self._lock:
+            self._looked_at = transaction_id
+            last = self._last_seq()
+            if last > self._seq:
+                if self._listeners:
+                    self._tell_until(last)
+                self._seq = last
+                self._call()
+
+    def _last_seq(self) -> int:
+        with self._snapshot() as reading:
+            return reading.counters.next_seq - 1
+
+    def _tell_until(self, last: int) -> None:
+        if last <= self._seq:
+            return
+        with self._snapshot() as reading:
+            changes = [_change(moved) for moved in _moved_between(reading, self._seq + 1, last)]
+        self._seq = last
+        self._tell(changes)
+
+    def _tell(self, changes: list[Change]) -> None:
+        if changes:
+            for listener in self._listeners:
+                listener(changes)
+
+    def _call(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+
+def _moved_between(reading: Reading, first: int, last: int) -> Iterable[Moved]:
+    """Rows whose newest seq lies in the range; those rewritten since are told of with their later seq."""
+    found: list[tuple[int, Moved]] = []
+    for _, number in list(reading.txn.scan(FEED + first.to_bytes(8, "big"), end_of(FEED))):
+        row = SEGMENT_ROWS.get(reading.txn, number)
+        state = reading.find(SegmentName(row.type, row.partition)) if row else None
+        if state is not None:
+            found += [(entry.seq, _moved(state.name, entry)) for _, entry in changed_rows(reading, state, first, last)]
+    return [moved for _, moved in sorted(found, key=lambda pair: pair[0])]
+
+
+def _moved(name: SegmentName, row: Row) -> Moved:
+    return Moved(name, row.content, row.hash, "sync" if row.via == UP else "local")
+
+
+def _change(moved: Moved) -> Change:
+    name = moved.name
+    record = Record(name.type, moved.content, Digest(moved.hash))
+    if moved.hash:
+        kind: ChangeKind = "deleted" if record.deleted else "saved"
+    else:
+        kind = "evicted" if moved.origin == "hydrate" else "deleted"
+    return Change(kind, name.type, record.id, name.partition, etag_of(moved.hash), moved.origin)

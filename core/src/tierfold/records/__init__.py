@@ -1,0 +1,1 @@
+"""Record logic of embedded stores: synchronous functions over one transaction of an ordered engine."""

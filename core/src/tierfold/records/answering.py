@@ -1,0 +1,185 @@
+"""What a store answers to a nearer one: roots, changes, snapshots and the steps of a descent, each of one snapshot.
+
+Tombstones of days below the segment's own horizon count as absent everywhere but in the changelog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from tierfold.abc.syncable import Changes, Feed, Heads, Leaves, Roots, Rows, Scan, SegmentRoots
+from tierfold.clock import day_of
+from tierfold.digest import MODULUS
+from tierfold.errors import CorruptDataError
+from tierfold.layout import CHANGELOG, FEED, RECORD, SEGMENT_ROWS, TOMBSTONE, Row, SegmentRow, end_of, open_row
+from tierfold.model import Digest, FeedToken, Position, Record, SegmentName
+from tierfold.records.leaves import TRUNCATED, children, live_heads, prefix_range
+from tierfold.records.positions import BEGINNING, position_of, seq_of, token_seq
+from tierfold.records.snapshot import SegmentState, Snapshot
+
+__all__ = [
+    "changed_rows",
+    "changes",
+    "feed",
+    "heads",
+    "leaves",
+    "record_of",
+    "roots",
+    "roots_of_row",
+    "rows",
+    "scope_sum",
+    "segment_roots",
+    "snapshot_page",
+    "tombstone_keys",
+    "visible",
+]
+
+Reading = Snapshot[Any]
+
+
+def record_of(state: SegmentState, row: Row) -> Record:
+    return Record(state.name.type, row.content, Digest(row.hash))
+
+
+def visible(state: SegmentState, row: Row) -> bool:
+    """Whether the row counts: a tombstone below the horizon does not."""
+    return not row.deleted or day_of(row.stamp) >= state.row.horizon
+
+
+def feed(reading: Reading, after: FeedToken | None) -> Feed:
+    """Segments with a row behind the token, by the order of their last commit."""
+    first = token_seq(reading.store, reading.counters.next_seq, after) + 1
+    names = []
+    for _, number in list(reading.txn.scan(FEED + first.to_bytes(8, "big"), end_of(FEED))):
+        row = SEGMENT_ROWS.get(reading.txn, number)
+        if row is None:
+            raise CorruptDataError("the feed names a segment that has no row")
+        names.append(SegmentName(row.type, row.partition))
+    return Feed(tuple(names), reading.feed_token())
+
+
+def roots_of_row(reading: Reading, row: SegmentRow) -> SegmentRoots:
+    tombstones = {day: total for day, (total, _) in row.tombstones.items() if day >= row.horizon}
+    return SegmentRoots(position_of(reading.store, row.max_seq), row.live_sum, row.live, tombstones, row.horizon)
+
+
+def segment_roots(reading: Reading, state: SegmentState) -> SegmentRoots:
+    return roots_of_row(reading, state.row)
+
+
+def roots(reading: Reading, partition: str) -> Roots:
+    return Roots({state.name: segment_roots(reading, state) for state in reading.segments_of(partition)})
+
+
+def scope_sum(all_roots: Iterable[SegmentRoots]) -> int:
+    """One number for the content of many segments: live sums and tombstone sums together."""
+    total = 0
+    for one in all_roots:
+        total += int.from_bytes(one.live, "big")
+        total += sum(int.from_bytes(day, "big") for day in one.tombstones.values())
+    return total % MODULUS
+
+
+# --- rows in changelog order and in key order --------------------------------------------------------------------
+
+
+def changed_rows(reading: Reading, state: SegmentState, first: int, last: int) -> Iterator[tuple[bytes, Row]]:
+    """(record key, row) in commit order, of the seqs from ``first`` to ``last``."""
+    log, record = CHANGELOG + state.number, RECORD + state.number
+    for entry, key in reading.txn.scan(log + first.to_bytes(8, "big"), log + (last + 1).to_bytes(8, "big")):
+        value = reading.txn.get(record + key)
+        row = None if value is None else open_row(record + key, value)
+        if row is None or row.seq != int.from_bytes(entry[5:], "big"):
+            raise CorruptDataError(f"changelog entry {entry.hex()} has no row of its seq")
+        yield key, row
+
+
+def changes(
+    reading: Reading, name: SegmentName, after: Position | None, limit_bytes: int, echo: int | None
+) -> Changes:
+    """A page of the changelog. ``echo`` is the number of the peer whose own rows are left out."""
+    state = reading.find(name)
+    if state is None:
+        return Changes((), BEGINNING, False)
+    last = state.row.max_seq
+    records: list[Record] = []
+    size, read_to = 0, seq_of(after)
+    for _, row in changed_rows(reading, state, read_to + 1, last):
+        if size >= limit_bytes:
+            return Changes(tuple(records), position_of(reading.store, read_to), True)
+        read_to = row.seq
+        if echo is None or row.via != echo:
+            records.append(record_of(state, row))
+            size += len(row.content)
+    return Changes(tuple(records), position_of(reading.store, last), False)
+
+
+def snapshot_page(reading: Reading, name: SegmentName, after: bytes, limit_bytes: int) -> Scan:
+    """A page in key order of what counts."""
+    state = reading.find(name)
+    if state is None:
+        return Scan((), after, False, BEGINNING)
+    prefix = RECORD + state.number
+    records: list[Record] = []
+    size = 0
+    for key, value in reading.txn.scan(prefix + after + b"\x00" if after else prefix, end_of(prefix)):
+        if size >= limit_bytes:
+            return Scan(tuple(records), after, True, reading.position(state))
+        row = open_row(key, value)
+        after = key[5:]
+        if visible(state, row):
+            records.append(record_of(state, row))
+            size += len(row.content)
+    return Scan(tuple(records), after, False, reading.position(state))
+
+
+# --- descent -----------------------------------------------------------------------------------------------------
+
+
+def leaves(reading: Reading, name: SegmentName, prefixes: Sequence[str]) -> Leaves:
+    state = reading.find(name)
+    if state is None:
+        empty = (bytes(TRUNCATED),) * 16
+        return Leaves(dict.fromkeys(prefixes, empty), dict.fromkeys(prefixes, 0))
+    found = {prefix: children(reading.txn, state.number, prefix) for prefix in prefixes}
+    return Leaves({p: sums for p, (sums, _) in found.items()}, {p: count for p, (_, count) in found.items()})
+
+
+def heads(reading: Reading, name: SegmentName, prefixes: Sequence[str], days: Sequence[int]) -> Heads:
+    """Truncated heads of live records below prefixes, and of the tombstones of days that still count."""
+    state = reading.find(name)
+    if state is None:
+        return Heads((), 0)
+    found: list[tuple[bytes, bytes]] = []
+    for prefix in prefixes:
+        found += [(key, hash[:TRUNCATED]) for key, hash in live_heads(reading.txn, state.number, *prefix_range(prefix))]
+    for day in days:
+        if day >= state.row.horizon:
+            found += _tombstone_heads(reading, state, day)
+    return Heads(tuple(found), state.row.horizon)
+
+
+def tombstone_keys(reading: Reading, state: SegmentState, day: int) -> list[bytes]:
+    """Record keys of the tombstones of one UTC day of stamp."""
+    index = TOMBSTONE + state.number + day.to_bytes(4, "big")
+    return [key[9:] for key, _ in reading.txn.scan(index, end_of(index))]
+
+
+def _tombstone_heads(reading: Reading, state: SegmentState, day: int) -> list[tuple[bytes, bytes]]:
+    found = []
+    for key in tombstone_keys(reading, state, day):
+        row = reading.row(state, key)
+        if row is None or not row.deleted:
+            raise CorruptDataError(f"tombstone index entry {key.hex()} has no tombstone")
+        found.append((key, row.hash[:TRUNCATED]))
+    return found
+
+
+def rows(reading: Reading, name: SegmentName, keys: Sequence[bytes]) -> Rows:
+    state = reading.find(name)
+    if state is None:
+        return Rows({}, BEGINNING)
+    found = ((key, reading.row(state, key)) for key in keys)
+    records = {key: record_of(state, row) for key, row in found if row is not None and visible(state, row)}
+    return Rows(records, reading.position(state))

@@ -1,0 +1,111 @@
+"""What a link reads of its nearer store: the partition as it stands, rows with their bases, rows to deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tierfold.abc.syncable import LinkState, NearRow, NearRows, NearView
+from tierfold.errors import CorruptDataError
+from tierfold.layout import FEED, SEGMENT_ROWS, LinkStateRow, Row, end_of
+from tierfold.model import Digest, FeedToken, Position, SegmentName
+from tierfold.records.answering import changed_rows, record_of, segment_roots
+from tierfold.records.positions import BEGINNING, seq_of, token_seq
+from tierfold.records.snapshot import SegmentState, Snapshot
+
+__all__ = ["dirty_rows", "dirty_tail", "link_state_of", "near_rows", "pending", "view"]
+
+Reading = Snapshot[Any]
+
+
+def link_state_of(row: LinkStateRow) -> LinkState:
+    return LinkState(
+        None if row.pulled is None else Position(row.pulled),
+        None if row.seen is None else Position(row.seen),
+        row.batch,
+        tuple((key, Digest(hash), deleted) for key, hash, deleted in row.outstanding),
+        row.far_horizon,
+    )
+
+
+def dirty_tail(reading: Reading, state: SegmentState, last: int) -> Iterator[tuple[bytes, Row]]:
+    """Rows to deliver in changelog order, up to the seq ``last``. There is no outbox: they are the changelog's tail."""
+    first = reading.link_state(state).pushed + 1
+    for key, row in changed_rows(reading, state, first, last):
+        if reading.is_dirty(state, row):
+            yield key, row
+
+
+def _has_dirty(reading: Reading, state: SegmentState) -> bool:
+    return next(dirty_tail(reading, state, state.row.max_seq), None) is not None
+
+
+def view(reading: Reading, partition: str) -> NearView:
+    """The partition as its link finds it."""
+    row = reading.partition(partition)
+    states = reading.segments_of(partition)
+    return NearView(
+        reading.presence(partition),
+        row.generation,
+        row.gone_back,
+        {state.name: link_state_of(reading.link_state(state)) for state in states},
+        {state.name: segment_roots(reading, state) for state in states},
+        frozenset(state.name for state in states if _has_dirty(reading, state)),
+    )
+
+
+def pending(reading: Reading, after: FeedToken | None) -> list[str]:
+    """Partitions that changed after the token and have rows to deliver or an unanswered batch."""
+    first = token_seq(reading.store, reading.counters.next_seq, after) + 1
+    found: dict[str, None] = {}
+    for _, number in list(reading.txn.scan(FEED + first.to_bytes(8, "big"), end_of(FEED))):
+        row = SEGMENT_ROWS.get(reading.txn, number)
+        state = reading.find(SegmentName(row.type, row.partition)) if row else None
+        if state is None:
+            raise CorruptDataError("the feed names a segment that has no row")
+        if state.name.partition in found:
+            continue
+        if reading.link_state(state).outstanding or _has_dirty(reading, state):
+            found[state.name.partition] = None
+    return list(found)
+
+
+def _near_row(reading: Reading, state: SegmentState, key: bytes, row: Row, since: int) -> NearRow:
+    base, base_deleted = reading.base_of(row)
+    return NearRow(
+        key,
+        record_of(state, row),
+        reading.is_dirty(state, row),
+        Digest(base),
+        base_deleted,
+        reading.is_from_upstream(row),
+        row.seq > since,
+    )
+
+
+def near_rows(reading: Reading, name: SegmentName, keys: Sequence[bytes], since: Position) -> NearRows:
+    """The rows that exist among the keys, with what the link must know of them."""
+    state = reading.find(name)
+    if state is None:
+        return NearRows((), BEGINNING)
+    after = seq_of(since)
+    found = ((key, reading.row(state, key)) for key in keys)
+    rows = tuple(_near_row(reading, state, key, row, after) for key, row in found if row is not None)
+    return NearRows(rows, reading.position(state))
+
+
+def dirty_rows(reading: Reading, name: SegmentName, limit_bytes: int, until: Position, skip: frozenset[bytes]) -> NearRows:
+    """The first rows to deliver, at least one if there is any, up to about ``limit_bytes``."""
+    state = reading.find(name)
+    if state is None:
+        return NearRows((), BEGINNING)
+    rows: list[NearRow] = []
+    size = 0
+    for key, row in dirty_tail(reading, state, seq_of(until)):
+        if key in skip:
+            continue
+        if size >= limit_bytes:
+            break
+        rows.append(_near_row(reading, state, key, row, seq_of(until)))
+        size += len(row.content)
+    return NearRows(tuple(rows), reading.position(state))

@@ -1,0 +1,212 @@
+"""One transaction of a link in its nearer store: decisions, link state, presence and conflict log together."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from tierfold.abc.syncable import (
+    Accept,
+    Bury,
+    ConflictEntry,
+    Drop,
+    Keep,
+    LinkState,
+    Offer,
+    PartitionMarks,
+    Settled,
+    Settlement,
+    Step,
+    Take,
+)
+from tierfold.clock import hlc_of, stamp_of
+from tierfold.digest import record_key
+from tierfold.errors import CorruptDataError, LinkFencedError
+from tierfold.layout import CONFLICT_ROWS, ConflictRow, Row
+from tierfold.model import Digest, Origin, Record, SegmentName, pack_content
+from tierfold.records.answering import changed_rows, record_of
+from tierfold.records.positions import seq_of
+from tierfold.records.session import Entry, Moved, WriteSession
+from tierfold.records.snapshot import SegmentState
+
+__all__ = ["CONFLICT_LIMIT", "SettleUnit", "conflict_of", "mark", "require_lease"]
+
+CONFLICT_LIMIT = 10_000
+"""Entries the conflict log holds; the oldest are forgotten first."""
+
+
+def require_lease(session: WriteSession, token: int) -> None:
+    """Fence off a process that no longer runs the link (N1)."""
+    link = session.link
+    if link is None or link.token != token:
+        raise LinkFencedError("another process runs this link now")
+
+
+def mark(session: WriteSession, partition: str, marks: PartitionMarks) -> None:
+    """Change what is kept of a partition."""
+    row = session.partition(partition)
+    if marks.presence is not None:
+        row.presence = marks.presence
+    if marks.generation is not None:
+        row.generation = marks.generation
+    if marks.gone_back is not None:
+        row.gone_back = marks.gone_back
+    session.save_partition(row)
+
+
+class SettleUnit:
+    """Carries a `Settlement` out. Steps whose row is no longer the expected one are left out and named."""
+
+    def __init__(self, name: SegmentName, settlement: Settlement, token: int) -> None:
+        self._name, self._asked, self._token = name, settlement, token
+
+    def check(self, session: WriteSession) -> None:
+        require_lease(session, self._token)
+        hasher = session.opened.hasher(self._name.type)
+        for step in self._asked.steps:
+            if isinstance(step, Take) and hasher.hash(step.record.content) != step.record.hash:
+                raise CorruptDataError(f"a record of {self._name.type} came with a hash that does not fit it")
+
+    def put(self, session: WriteSession) -> Settled:
+        asked = self._asked
+        state = session.segment(self._name)
+        if asked.state is not None:
+            self._save_state(session, state, asked.state)
+        origin: Origin = "hydrate" if asked.hydrating else "sync"
+        refused = _Steps(session, state, origin).carry_out(asked.steps)
+        self._deliver(session, state)
+        if asked.horizon > state.row.horizon:
+            state.row.horizon = asked.horizon
+            session.touch(state)
+        if asked.raise_floor:
+            session.raise_floor(state)
+        if asked.marks is not None:
+            mark(session, self._name.partition, asked.marks)
+        for entry in asked.conflicts:
+            log_conflict(session, entry)
+        return Settled(refused, session.position(state))
+
+    @staticmethod
+    def _save_state(session: WriteSession, state: SegmentState, new: LinkState) -> None:
+        row = session.link_state(state)
+        row.pulled, row.seen, row.batch = new.pulled, new.seen, new.batch
+        row.outstanding, row.far_horizon = list(new.outstanding), new.far_horizon
+        session.save_link_state(state, row)
+
+    def _deliver(self, session: WriteSession, state: SegmentState) -> None:
+        """Move ``pushed`` over what is delivered; mark delivered rows behind a gap one by one."""
+        asked = self._asked
+        verified = asked.verified_at
+        if verified is not None and not asked.keep_dirty:
+            row = session.link_state(state)
+            row.pushed = max(row.pushed, seq_of(verified))
+            session.save_link_state(state, row)
+            return
+        accepted = {step.key: step for step in asked.steps if isinstance(step, Accept)}
+        if accepted or verified is not None:
+            _move_pushed(session, state, accepted, seq_of(verified), asked.keep_dirty)
+
+
+def _move_pushed(
+    session: WriteSession,
+    state: SegmentState,
+    accepted: dict[bytes, Accept],
+    verified_seq: int,
+    keep_dirty: frozenset[bytes],
+) -> None:
+    link = session.link_state(state)
+    prefix, gap, waiting = link.pushed, False, len(accepted)
+    rebased: list[tuple[bytes, Row, bytes, bool]] = []
+    for key, row in changed_rows(session, state, link.pushed + 1, state.row.max_seq):
+        if gap and not waiting and row.seq > verified_seq:
+            break
+        step = accepted.get(key)
+        waiting -= step is not None
+        delivered = (step is not None and step.hash == row.hash) or (row.seq <= verified_seq and key not in keep_dirty)
+        if delivered or not session.is_dirty(state, row):
+            if not gap:
+                prefix = row.seq
+            elif delivered:
+                rebased.append((key, row, row.hash, row.deleted))
+        else:
+            gap = True
+            if step is not None:
+                rebased.append((key, row, step.hash, step.deleted))
+    for key, row, base, base_deleted in rebased:
+        session.rebase(state, key, row, base, base_deleted)
+    if prefix != link.pushed:
+        link.pushed = prefix
+        session.save_link_state(state, link)
+
+
+class _Steps:
+    def __init__(self, session: WriteSession, state: SegmentState, origin: Origin) -> None:
+        self.session, self.state, self.origin = session, state, origin
+        self.refused: list[bytes] = []
+        self.entries: list[Entry] = []
+
+    def carry_out(self, steps: tuple[Step, ...]) -> tuple[bytes, ...]:
+        hashers = self.session.opened.hasher
+        keyed = [(record_key(step.record, hashers) if isinstance(step, Take) else step.key, step) for step in steps]
+        for key, step in sorted(keyed, key=lambda pair: pair[0]):
+            if not isinstance(step, Accept):
+                row = self.session.row(self.state, key)
+                if (row.hash if row else b"") == step.expected:
+                    self._carry_out(key, row, step)
+                else:
+                    self.refused.append(key)
+        self.session.put_many(self.state, self.entries, self.origin)
+        return tuple(self.refused)
+
+    def _carry_out(self, key: bytes, row: Row | None, step: Take | Keep | Offer | Drop | Bury) -> None:
+        session, state = self.session, self.state
+        if isinstance(step, Take):
+            self.entries.append((key, row, step.record.content, step.record.hash, 1, b"", False))
+        elif row is None:
+            self.refused.append(key)
+        elif isinstance(step, Keep):
+            if step.touch:
+                session.relabel(state, key, row, 0, step.base, step.base_deleted)
+            else:
+                session.rebase(state, key, row, step.base, step.base_deleted)
+        elif isinstance(step, Offer):
+            session.relabel(state, key, row, 0, b"", False)
+        elif isinstance(step, Drop):
+            session.remove(state, key, row)
+            session.moved.append(Moved(state.name, row.content, b"", self.origin))
+        elif isinstance(step, Bury):
+            self._bury(key, row)
+        else:
+            assert_never(step)
+
+    def _bury(self, key: bytes, row: Row) -> None:
+        session, state = self.session, self.state
+        old = record_of(state, row)
+        stamp = stamp_of(session.next_hlc(hlc_of(row.stamp)), session.store.node)
+        content = pack_content(stamp, old.birth, True, old.schema, old.version + 1, old.id.encode(), b"", old.extension)
+        self.entries.append((key, row, content, state.hasher.hash(content), 0, b"", False))
+
+
+# --- conflict log ------------------------------------------------------------------------------------------------
+
+
+def log_conflict(session: WriteSession, entry: ConflictEntry) -> None:
+    """Append one decision and forget the oldest beyond the limit."""
+    number = session.counters.next_conflict
+    session.counters.next_conflict += 1
+    winner = (entry.winner.content, bytes(entry.winner.hash)) if entry.winner else None
+    row = ConflictRow(
+        entry.loser.type, entry.rule, entry.link, entry.at_ms, entry.base, winner, (entry.loser.content, entry.loser.hash)
+    )
+    CONFLICT_ROWS.put(session.txn, row, number.to_bytes(8, "big"))
+    while session.counters.next_conflict - session.counters.oldest_conflict > CONFLICT_LIMIT:
+        CONFLICT_ROWS.delete(session.txn, session.counters.oldest_conflict.to_bytes(8, "big"))
+        session.counters.oldest_conflict += 1
+    session.wrote()
+
+
+def conflict_of(row: ConflictRow) -> ConflictEntry:
+    def record(pair: tuple[bytes, bytes]) -> Record:
+        return Record(row.type, pair[0], Digest(pair[1]))
+
+    winner = record(row.winner) if row.winner else None
+    return ConflictEntry(row.rule, row.link, winner, record(row.loser), Digest(row.base), row.at_ms)

@@ -1,0 +1,201 @@
+"""One consistent view of a store: its catalog and rows as plain values. Reads through a transaction and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from tierfold.abc.engine import ReadTransaction
+from tierfold.abc.syncable import Presence
+from tierfold.digest import Hasher
+from tierfold.errors import CorruptDataError, PartitionUnavailableError
+from tierfold.layout import (
+    COUNTER_ROWS,
+    LINK_ROWS,
+    LINK_STATE_ROWS,
+    MEMBER,
+    PARTITION_ROWS,
+    RECORD,
+    SEGMENT_NAME,
+    SEGMENT_ROWS,
+    UP,
+    Counters,
+    LinkRow,
+    LinkStateRow,
+    PartitionRow,
+    Row,
+    SegmentRow,
+    StoreMemo,
+    StoreRow,
+    end_of,
+    name_key,
+    open_row,
+    unseal,
+)
+from tierfold.model import FeedToken, Position, SegmentName
+from tierfold.records.leaves import Delta
+from tierfold.records.positions import feed_token, position_of
+
+__all__ = ["Opened", "SegmentState", "Snapshot"]
+
+X = TypeVar("X", bound=ReadTransaction)
+
+
+class Opened(Struct, frozen=True):
+    """What an opened store injects into its transactions.
+
+    Attributes:
+        incarnation: Random name that the first write of this open appends.
+        wall_ms: Clock, ms since 1970.
+        hasher: The `Hasher` of an entity type.
+        memo: Keeps the store row between transactions.
+    """
+
+    incarnation: bytes
+    wall_ms: Callable[[], int]
+    random_bytes: Callable[[int], bytes]
+    hasher: Callable[[str], Hasher]
+    memo: StoreMemo
+
+
+class SegmentState:
+    """A segment within one transaction."""
+
+    __slots__ = ("deltas", "fed_at", "hasher", "link", "link_loaded", "name", "number", "row", "touched")
+
+    def __init__(self, name: SegmentName, number: bytes, row: SegmentRow, hasher: Hasher) -> None:
+        self.name, self.number, self.row, self.hasher = name, number, row, hasher
+        self.link: LinkStateRow = LinkStateRow()
+        self.link_loaded = False
+        self.deltas: list[Delta] = []
+        self.fed_at = row.max_seq
+        self.touched = False
+
+
+class Snapshot(Generic[X]):
+    """A store within one transaction."""
+
+    def __init__(self, txn: X, opened: Opened) -> None:
+        self.txn = txn
+        self.opened = opened
+        self.counters = COUNTER_ROWS.get(txn) or Counters()
+        self._store: StoreRow | None = None
+        self._link: LinkRow | None = None
+        self._link_read = False
+        self._segments: dict[SegmentName, SegmentState] = {}
+
+    # --- store and link ------------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> StoreRow:
+        store = self.find_store()
+        if store is None:
+            raise CorruptDataError("the store row is missing")
+        return store
+
+    def find_store(self) -> StoreRow | None:
+        """The store row, None before the store is created."""
+        if self._store is None:
+            self._store = self.opened.memo.load(self.txn)
+        return self._store
+
+    @property
+    def link(self) -> LinkRow | None:
+        """The link to the upstream, None for a store that never had one."""
+        if not self._link_read:
+            self._link, self._link_read = LINK_ROWS.get(self.txn), True
+        return self._link
+
+    @property
+    def has_upstream(self) -> bool:
+        link = self.link
+        return link is not None and link.upstream != b""
+
+    # --- segments and partitions ---------------------------------------------------------------------------------
+
+    def find(self, name: SegmentName) -> SegmentState | None:
+        """The segment, or None when nothing was ever written to it."""
+        state = self._segments.get(name)
+        if state is None:
+            key = SEGMENT_NAME + name_key(name.type, name.partition)
+            number = self.txn.get(key)
+            if number is None:
+                return None
+            state = self._load(name, unseal(key, number))
+        return state
+
+    def _load(self, name: SegmentName, number: bytes) -> SegmentState:
+        row = SEGMENT_ROWS.get(self.txn, number)
+        if row is None or (row.type, row.partition) != (name.type, name.partition):
+            raise CorruptDataError(f"segment {name.type}/{name.partition} has no row of its own")
+        state = self._segments[name] = SegmentState(name, number, row, self.opened.hasher(name.type))
+        return state
+
+    def partition(self, name: str) -> PartitionRow:
+        return PARTITION_ROWS.get(self.txn, name_key(name)) or PartitionRow(name)
+
+    def presence(self, partition: str) -> Presence:
+        """Whether the partition is held here. A store without an upstream holds every partition."""
+        if not self.has_upstream:
+            return "present"
+        presence = self.partition(partition).presence
+        return "present" if presence == "present" else "absent" if presence == "absent" else "unknown"
+
+    def require_present(self, partition: str) -> None:
+        """Refuse work on a partition that is not held here (L1)."""
+        presence = self.presence(partition)
+        if presence != "present":
+            raise PartitionUnavailableError(partition, f"its presence is {presence}")
+
+    def segments_of(self, partition: str) -> list[SegmentState]:
+        """Every segment of a partition, by number."""
+        low = MEMBER + name_key(partition)
+        states = []
+        for key, _ in list(self.txn.scan(low, end_of(low))):
+            row = SEGMENT_ROWS.get(self.txn, key[17:])
+            if row is None:
+                raise CorruptDataError(f"partition {partition!r} names a segment that has no row")
+            state = self.find(SegmentName(row.type, row.partition))
+            if state is not None:
+                states.append(state)
+        return states
+
+    def link_state(self, state: SegmentState) -> LinkStateRow:
+        """The link state of a segment; empty for one that never met the upstream."""
+        if not state.link_loaded:
+            state.link = LINK_STATE_ROWS.get(self.txn, state.number) or LinkStateRow()
+            state.link_loaded = True
+        return state.link
+
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def row(self, state: SegmentState, key: bytes) -> Row | None:
+        full = RECORD + state.number + key
+        value = self.txn.get(full)
+        return None if value is None else open_row(full, value)
+
+    def is_from_upstream(self, row: Row) -> bool:
+        link = self.link
+        return row.via == UP and link is not None and row.seq >= link.first_seq
+
+    def base_of(self, row: Row) -> tuple[bytes, bool]:
+        """The version last known upstream; none for what was written before this upstream was attached."""
+        link = self.link
+        if link is None or row.seq < link.first_seq:
+            return b"", False
+        return row.base, row.base_deleted
+
+    def is_dirty(self, state: SegmentState, row: Row) -> bool:
+        """Changed here and not acknowledged by the upstream."""
+        link = self.link
+        if link is None or not link.upstream or row.seq <= self.link_state(state).pushed:
+            return False
+        return row.seq < link.first_seq or (row.via != UP and row.base != row.hash)
+
+    def position(self, state: SegmentState) -> Position:
+        return position_of(self.store, state.row.max_seq)
+
+    def feed_token(self) -> FeedToken:
+        return feed_token(self.store, self.counters.next_seq)
