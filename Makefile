@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MANIFESTS := pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml) constraints.txt
+MANIFESTS := core/pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
 READY := $(VENV)/ready
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 TESTS := core/tests $(wildcard plugins/*/tests) tests
@@ -45,13 +45,13 @@ bench: $(READY)
 
 wheels: $(READY)
 	rm -rf dist
-	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist core $(PLUGINS:%=./%)
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./core $(PLUGINS:%=./%)
 
 # Writes the newest versions that work together; the tests decide whether they do.
 constraints:
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT= $(BIN)/pip install --quiet -e "core[cli,testing,dev]" $(PLUGINS:%=-e ./%)
+	PIP_CONSTRAINT= $(BIN)/pip install --quiet -e "./core[cli,testing,dev]" $(PLUGINS:%=-e ./%)
 	$(BIN)/pip freeze --exclude-editable | grep '==' > constraints.txt
 	touch $(READY)
 
@@ -60,5 +60,5 @@ clean:
 
 $(READY): $(MANIFESTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -e "core[cli,testing,dev]" $(PLUGINS:%=-e ./%)
+	$(BIN)/pip install --quiet -e "./core[cli,testing,dev]" $(PLUGINS:%=-e ./%)
 	touch $(READY)
