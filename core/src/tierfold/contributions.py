@@ -54,7 +54,7 @@ def _problems(spec: AnySpec) -> Iterator[str]:
         case KeyStrategySpec():
             if not callable(spec.make):
                 yield "make is not callable"
-        case ResolverSpec():
+        case _:
             if spec.kind not in get_args(ResolverKind):
                 yield f"kind is {spec.kind!r}, expected one of {', '.join(get_args(ResolverKind))}"
             if not callable(spec.resolve):

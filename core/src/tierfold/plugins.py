@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from types import ModuleType
@@ -37,7 +37,7 @@ class PluginReport(Struct, frozen=True):
     Attributes:
         distribution: Empty for an object of the host's and for what is not installed.
         provides: Names by kind, such as ``stores``.
-        error: Why it failed.
+        error: Why it failed, or with which other plugin it is in conflict.
     """
 
     name: str
@@ -49,13 +49,17 @@ class PluginReport(Struct, frozen=True):
 
 
 def load_plugins(config: PluginsConfig, host: Sequence[object] = ()) -> Plugins:
-    """Import the enabled plugins and take what they, and the host's own objects, contribute.
+    """Import the enabled plugins, take what they and the host's own objects contribute, and log what failed.
 
     Raises:
         PluginError: An object of the host's breaks the contract. An installed plugin that does so is left out and
             reported, like one that cannot be imported.
     """
-    return Plugins(discover(config), host)
+    plugins = Plugins(discover(config), host)
+    for report in plugins.reports():
+        if report.error:
+            _log.warning("%s", report.error)
+    return plugins
 
 
 @dataclass
@@ -82,9 +86,7 @@ class Plugins:
         for step in (self._register, self._collect):
             for entry in self._entries:
                 self._attempt(step, entry)
-        for entry in self._entries:
-            if entry.error:
-                _log.warning("%s", entry.error)
+        self._conflicts = {hook: error for hook in SPEC_TYPES if (error := self._conflict(hook))}
 
     def stores(self) -> Mapping[str, StoreSpec[Any]]:
         """Specs by scheme."""
@@ -108,7 +110,8 @@ class Plugins:
 
     def reports(self) -> tuple[PluginReport, ...]:
         """Every plugin and its state; never raises."""
-        return tuple(_report(entry) for entry in self._entries)
+        conflicts = {name: error for error in self._conflicts.values() for name in error.providers}
+        return tuple(_report(entry, conflicts.get(entry.candidate.name)) for entry in self._entries)
 
     def command_providers(self) -> tuple[str, ...]:
         """Names of the plugins that have commands."""
@@ -171,19 +174,25 @@ class Plugins:
         return caller.get_hookimpls()
 
     def _by_name(self, hook: str, kind: type[S]) -> dict[str, S]:
+        ambiguous = (entry.error for entry in self._entries)
+        for error in (*ambiguous, self._conflicts.get(hook)):
+            if isinstance(error, PluginConflictError | PluginNotFoundError):
+                raise error
+        return {name: spec for _, name, spec in self._contributed(hook) if isinstance(spec, kind)}
+
+    def _contributed(self, hook: str) -> Iterator[tuple[str, str, AnySpec]]:
+        """(plugin, name, spec) of every contribution."""
         for entry in self._entries:
-            if isinstance(entry.error, PluginConflictError | PluginNotFoundError):
-                raise entry.error
-        found: dict[str, S] = {}
-        owners: dict[str, str] = {}
-        for entry in self._entries:
-            for spec in entry.specs.get(hook, ()) if not entry.error else ():
-                assert isinstance(spec, kind)
+            for spec in () if entry.error else entry.specs.get(hook, ()):
                 for name in names_of(spec):
-                    if name in found:
-                        raise PluginConflictError(f"{name!r} of {hook}", [owners[name], entry.candidate.name])
-                    found[name], owners[name] = spec, entry.candidate.name
-        return found
+                    yield entry.candidate.name, name, spec
+
+    def _conflict(self, hook: str) -> PluginConflictError | None:
+        owners: dict[str, list[str]] = {}
+        for plugin, name, _ in self._contributed(hook):
+            owners.setdefault(name, []).append(plugin)
+        claimed = ((name, plugins) for name, plugins in owners.items() if len(plugins) > 1)
+        return next((PluginConflictError(f"{name!r} of {hook}", plugins) for name, plugins in claimed), None)
 
     def _named(self, what: str, name: str, specs: Mapping[str, S]) -> S:
         if name not in specs:
@@ -212,17 +221,17 @@ def _check_hook(name: str, hook: str, function: Callable[..., object], *, is_opt
         raise PluginContractError(name, hook, reason)
 
 
-def _report(entry: _Entry) -> PluginReport:
-    item = entry.candidate
+def _report(entry: _Entry, conflict: PluginConflictError | None) -> PluginReport:
+    item, error = entry.candidate, entry.error or conflict
     state: Literal["loaded", "disabled", "failed"] = "loaded" if item.plugin is not None else "disabled"
     return PluginReport(
         name=item.name,
         distribution=item.distribution,
         version=item.version,
-        state="failed" if entry.error else state,
+        state="failed" if error else state,
         provides={
             hook.removeprefix("provide_"): tuple(chain.from_iterable(map(names_of, specs)))
             for hook, specs in entry.specs.items()
         },
-        error=str(entry.error) if entry.error else None,
+        error=str(error) if error else None,
     )

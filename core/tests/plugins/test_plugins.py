@@ -7,19 +7,23 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from tierfold.abc.keys import KeyStrategy
 from tierfold.abc.store import EntityStore
+from tierfold.config import PluginsConfig
 from tierfold.discovery import Candidate
 from tierfold.errors import PluginConflictError, PluginContractError, PluginError, PluginLoadError, PluginNotFoundError
 from tierfold.hookspecs import hookimpl
 from tierfold.model import Record
-from tierfold.plugins import Plugins
+from tierfold.plugins import Plugins, load_plugins
 from tierfold.specs import KeyStrategySpec, OpenContext, ResolverSpec, StoreSpec
+
+if TYPE_CHECKING:
+    from core.tests.plugins.conftest import FakeSite
 
 
 class Options(msgspec.Struct):
@@ -240,14 +244,17 @@ def test_hook_of_the_host_that_raises_is_an_error_with_its_cause() -> None:
 
 
 @pytest.mark.parametrize("hook", ["provide_sotres", "provide_stores"])
-def test_installed_plugin_that_breaks_the_contract_is_left_out_and_logged(
-    hook: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING, "tierfold.plugins"):
-        plugins = installed(bad=with_hook(hook, lambda: [1]), good=Provider(stores=[store("good")]))
+def test_installed_plugin_that_breaks_the_contract_is_left_out(hook: str) -> None:
+    plugins = installed(bad=with_hook(hook, lambda: [1]), good=Provider(stores=[store("good")]))
     assert set(plugins.stores()) == {"good"}
     assert plugins.failed() == ("bad",)
-    assert "plugin 'bad', hook" in caplog.text
+
+
+def test_failed_plugin_is_logged(site: FakeSite, caplog: pytest.LogCaptureFixture) -> None:
+    site.install("acme-bad", {"bad": "fake_bad"}, fake_bad="import no_such_driver")
+    with caplog.at_level(logging.WARNING, "tierfold.plugins"):
+        assert load_plugins(PluginsConfig()).failed() == ("bad",)
+    assert "plugin 'bad' of distribution 'acme-bad'" in caplog.text
 
 
 def test_plugin_that_fails_late_contributes_nothing() -> None:
@@ -279,6 +286,7 @@ def test_name_claimed_twice_is_a_conflict_that_names_both(
     with pytest.raises(PluginConflictError) as caught:
         look(plugins)
     assert caught.value.providers == ("one", "two")
+    assert [report.state for report in plugins.reports()] == ["failed", "loaded", "failed"]
 
 
 @pytest.mark.parametrize(

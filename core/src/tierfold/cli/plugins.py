@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from tierfold.cli.configuration import config_option, configuration
 from tierfold.cli.contributed import commands_of
 from tierfold.cli.table import print_table
-from tierfold.plugins import PluginReport, load_plugins
+from tierfold.discovery import discover
+from tierfold.plugins import PluginReport, Plugins
 
 __all__ = ["plugins"]
 
@@ -23,7 +24,7 @@ def plugins(config: Path | None, as_json: bool) -> None:
     """List the plugins that are installed, broken ones included."""
     from tierfold.cli import COMMANDS
 
-    loaded = load_plugins(configuration(config).plugins)
+    loaded = Plugins(discover(configuration(config).plugins))
     contributed = commands_of(loaded, COMMANDS)
     reports = [
         _with_commands(report, contributed.providers.get(report.name), contributed.failures.get(report.name))
