@@ -86,7 +86,9 @@ class Plugins:
         for step in (self._register, self._collect):
             for entry in self._entries:
                 self._attempt(step, entry)
-        self._conflicts = {hook: error for hook in SPEC_TYPES if (error := self._conflict(hook))}
+        self._conflicts: dict[str, PluginConflictError] = {
+            hook: error for hook in SPEC_TYPES if (error := self._conflict(hook))
+        }
 
     def stores(self) -> Mapping[str, StoreSpec[Any]]:
         """Specs by scheme."""
@@ -174,8 +176,8 @@ class Plugins:
         return caller.get_hookimpls()
 
     def _by_name(self, hook: str, kind: type[S]) -> dict[str, S]:
-        ambiguous = (entry.error for entry in self._entries)
-        for error in (*ambiguous, self._conflicts.get(hook)):
+        errors = [entry.error for entry in self._entries]
+        for error in (*errors, self._conflicts.get(hook)):
             if isinstance(error, PluginConflictError | PluginNotFoundError):
                 raise error
         return {name: spec for _, name, spec in self._contributed(hook) if isinstance(spec, kind)}
