@@ -239,13 +239,13 @@ class SegmentRow(Struct, array_like=True):
 
 
 class PartitionRow(Struct, array_like=True):
-    """Presence and registration of a partition. Kept over evictions."""
+    """Presence and registration of a partition. Kept over evictions. ``wanted``: somebody waits for its hydration."""
 
     name: str
     presence: str = "unknown"
-    seen_absent_at: bytes = b""
     generation: int = 0
     gone_back: bool = False
+    wanted: bool = False
 
 
 class TypeRow(Struct, array_like=True):
@@ -277,6 +277,7 @@ class LinkStateRow(Struct, array_like=True):
     batch: int = 0
     outstanding: list[tuple[bytes, bytes, bool]] = []
     far_horizon: int = 0
+    resume: tuple[bytes, bytes] | None = None
 
 
 class RegistrationRow(Struct, array_like=True):

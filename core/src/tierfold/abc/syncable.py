@@ -371,6 +371,7 @@ class LinkState(Struct, frozen=True):
         batch: Number of the last batch sent.
         outstanding: (record key, hash, is a tombstone) of a batch whose answer is not known.
         far_horizon: The farther horizon when last verified.
+        resume: While hydrating: far position before the snapshot, and the record key it has reached.
     """
 
     pulled: Position | None = None
@@ -378,6 +379,7 @@ class LinkState(Struct, frozen=True):
     batch: int = 0
     outstanding: tuple[tuple[bytes, Digest, bool], ...] = ()
     far_horizon: int = 0
+    resume: tuple[Position, bytes] | None = None
 
 
 class NearView(Struct, frozen=True):
@@ -473,6 +475,7 @@ class Settlement(Struct, frozen=True):
         raise_floor: Positions that peers hold of this segment become unknown, for their history may not be ours.
         verified_at: Own position of the roots that were found equal: rows up to it are delivered.
         keep_dirty: Record keys that stay dirty all the same (deferred by the farther side).
+        conflicts: Entries for the conflict log by record key; left out when the key's step is.
     """
 
     steps: tuple[Step, ...] = ()
@@ -481,8 +484,7 @@ class Settlement(Struct, frozen=True):
     raise_floor: bool = False
     verified_at: Position | None = None
     keep_dirty: frozenset[bytes] = frozenset()
-    conflicts: tuple[ConflictEntry, ...] = ()
-    marks: PartitionMarks | None = None
+    conflicts: tuple[tuple[bytes, ConflictEntry], ...] = ()
     hydrating: bool = False
 
 
@@ -539,6 +541,14 @@ class NearerStore(SyncableStore):
     @abstractmethod
     async def partitions(self) -> dict[str, Presence]:
         """N8: every partition that this store ever held or wrote to."""
+
+    @abstractmethod
+    async def own_root(self) -> ScopeRoot:
+        """N15: the sum over all partitions that are present here, and the own feed token. Compare with `scope_root`."""
+
+    @abstractmethod
+    async def want(self, partition: str) -> None:
+        """N16: ask whichever process runs the link to hydrate the partition; it then counts as pending."""
 
     @abstractmethod
     async def near_rows(self, segment: SegmentName, keys: Sequence[bytes], since: Position) -> NearRows:

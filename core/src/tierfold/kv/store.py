@@ -46,6 +46,7 @@ from tierfold.records.keeping import (
     MarkUnit,
     NoteFeedUnit,
     ReleaseUnit,
+    WantUnit,
     mark_all_gone_back,
 )
 from tierfold.records.positions import knows
@@ -192,6 +193,13 @@ class KvStore(EmbeddedStore, NearerStore):
     async def partitions(self) -> dict[str, Presence]:
         with self.snapshot() as reading:
             return {row.name: reading.presence(row.name) for _, row in PARTITION_ROWS.rows(reading.txn)}
+
+    async def own_root(self) -> ScopeRoot:
+        with self.snapshot() as reading:
+            return ScopeRoot(sum_bytes(nearing.present_sum(reading)), reading.feed_token())
+
+    async def want(self, partition: str) -> None:
+        await self.run(WantUnit(partition))
 
     async def near_rows(self, segment: SegmentName, keys: Sequence[bytes], since: Position) -> NearRows:
         with self.snapshot() as reading:

@@ -38,6 +38,8 @@ __all__ = [
     "MarkUnit",
     "NoteFeedUnit",
     "ReleaseUnit",
+    "WantUnit",
+    "mark_all_gone_back",
 ]
 
 
@@ -87,6 +89,22 @@ class MarkUnit:
 
     def put(self, session: WriteSession) -> None:
         self._change(session)
+
+
+class WantUnit:
+    """Ask for a partition's hydration, by any process."""
+
+    def __init__(self, partition: str) -> None:
+        self._partition = partition
+
+    def check(self, session: WriteSession) -> None:
+        """Nothing can refuse it."""
+
+    def put(self, session: WriteSession) -> None:
+        row = session.partition(self._partition)
+        if row.presence != "present" and not row.wanted:
+            row.wanted = True
+            session.save_partition(row)
 
 
 # --- link lease and upstream -------------------------------------------------------------------------------------

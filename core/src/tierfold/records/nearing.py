@@ -7,13 +7,13 @@ from typing import Any
 
 from tierfold.abc.syncable import LinkState, NearRow, NearRows, NearView
 from tierfold.errors import CorruptDataError
-from tierfold.layout import FEED, SEGMENT_ROWS, LinkStateRow, Row, end_of
+from tierfold.layout import FEED, PARTITION_ROWS, SEGMENT_ROWS, LinkStateRow, Row, end_of
 from tierfold.model import Digest, FeedToken, Position, SegmentName
-from tierfold.records.answering import changed_rows, record_of, segment_roots
+from tierfold.records.answering import changed_rows, record_of, scope_sum, segment_roots
 from tierfold.records.positions import BEGINNING, seq_of, token_seq
 from tierfold.records.snapshot import SegmentState, Snapshot
 
-__all__ = ["dirty_rows", "dirty_tail", "link_state_of", "near_rows", "pending", "view"]
+__all__ = ["dirty_rows", "dirty_tail", "link_state_of", "near_rows", "pending", "present_sum", "view"]
 
 Reading = Snapshot[Any]
 
@@ -25,6 +25,7 @@ def link_state_of(row: LinkStateRow) -> LinkState:
         row.batch,
         tuple((key, Digest(hash), deleted) for key, hash, deleted in row.outstanding),
         row.far_horizon,
+        None if row.resume is None else (Position(row.resume[0]), row.resume[1]),
     )
 
 
@@ -57,7 +58,7 @@ def view(reading: Reading, partition: str) -> NearView:
 def pending(reading: Reading, after: FeedToken | None) -> list[str]:
     """Partitions that changed after the token and have rows to deliver or an unanswered batch."""
     first = token_seq(reading.store, reading.counters.next_seq, after) + 1
-    found: dict[str, None] = {}
+    found = dict.fromkeys(row.name for _, row in PARTITION_ROWS.rows(reading.txn) if row.wanted)
     for _, number in list(reading.txn.scan(FEED + first.to_bytes(8, "big"), end_of(FEED))):
         row = SEGMENT_ROWS.get(reading.txn, number)
         state = reading.find(SegmentName(row.type, row.partition)) if row else None
@@ -109,3 +110,9 @@ def dirty_rows(reading: Reading, name: SegmentName, limit_bytes: int, until: Pos
         rows.append(_near_row(reading, state, key, row, seq_of(until)))
         size += len(row.content)
     return NearRows(tuple(rows), reading.position(state))
+
+
+def present_sum(reading: Reading) -> int:
+    """Sum over all segments of the partitions that are present here."""
+    present = [row.name for _, row in PARTITION_ROWS.rows(reading.txn) if reading.presence(row.name) == "present"]
+    return scope_sum(segment_roots(reading, state) for name in present for state in reading.segments_of(name))

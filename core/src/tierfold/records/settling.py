@@ -46,6 +46,7 @@ def mark(session: WriteSession, partition: str, marks: PartitionMarks) -> None:
     row = session.partition(partition)
     if marks.presence is not None:
         row.presence = marks.presence
+        row.wanted = False
     if marks.generation is not None:
         row.generation = marks.generation
     if marks.gone_back is not None:
@@ -71,25 +72,28 @@ class SettleUnit:
         state = session.segment(self._name)
         if asked.state is not None:
             self._save_state(session, state, asked.state)
+        nothing_to_deliver = session.link_state(state).pushed >= state.row.max_seq
         origin: Origin = "hydrate" if asked.hydrating else "sync"
         refused = _Steps(session, state, origin).carry_out(asked.steps)
-        self._deliver(session, state)
+        if nothing_to_deliver and all(isinstance(step, Take) for step in asked.steps):
+            _set_pushed(session, state, state.row.max_seq)
+        else:
+            self._deliver(session, state)
         if asked.horizon > state.row.horizon:
             state.row.horizon = asked.horizon
             session.touch(state)
         if asked.raise_floor:
             session.raise_floor(state)
-        if asked.marks is not None:
-            mark(session, self._name.partition, asked.marks)
-        for entry in asked.conflicts:
-            log_conflict(session, entry)
+        for key, entry in asked.conflicts:
+            if key not in refused:
+                log_conflict(session, entry)
         return Settled(refused, session.position(state))
 
     @staticmethod
     def _save_state(session: WriteSession, state: SegmentState, new: LinkState) -> None:
         row = session.link_state(state)
         row.pulled, row.seen, row.batch = new.pulled, new.seen, new.batch
-        row.outstanding, row.far_horizon = list(new.outstanding), new.far_horizon
+        row.outstanding, row.far_horizon, row.resume = list(new.outstanding), new.far_horizon, new.resume
         session.save_link_state(state, row)
 
     def _deliver(self, session: WriteSession, state: SegmentState) -> None:
@@ -97,10 +101,7 @@ class SettleUnit:
         asked = self._asked
         verified = asked.verified_at
         if verified is not None and not asked.keep_dirty:
-            row = session.link_state(state)
-            row.pushed = max(row.pushed, seq_of(verified))
-            session.save_link_state(state, row)
-            return
+            return _set_pushed(session, state, seq_of(verified))
         accepted = {step.key: step for step in asked.steps if isinstance(step, Accept)}
         if accepted or verified is not None:
             _move_pushed(session, state, accepted, seq_of(verified), asked.keep_dirty)
@@ -133,8 +134,13 @@ def _move_pushed(
                 rebased.append((key, row, step.hash, step.deleted))
     for key, row, base, base_deleted in rebased:
         session.rebase(state, key, row, base, base_deleted)
-    if prefix != link.pushed:
-        link.pushed = prefix
+    _set_pushed(session, state, prefix)
+
+
+def _set_pushed(session: WriteSession, state: SegmentState, seq: int) -> None:
+    link = session.link_state(state)
+    if seq > link.pushed:
+        link.pushed = seq
         session.save_link_state(state, link)
 
 

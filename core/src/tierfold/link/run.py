@@ -1,0 +1,48 @@
+"""One run of a link over everything the nearer store holds: compare one number first, then only the partitions concerned."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from tierfold.abc.syncable import NearerStore, PartitionMarks, SyncableStore
+from tierfold.link.partition import Terms
+from tierfold.link.report import RunReport
+from tierfold.model import FeedToken
+
+__all__ = ["Plan", "finish", "plan"]
+
+RunPartition = Callable[[str], Awaitable[RunReport]]
+
+
+class Plan(Struct, frozen=True):
+    """What a run has to do, and the feed tokens that will be noted when it is done. Nothing to do = verified."""
+
+    partitions: tuple[str, ...]
+    far_token: FeedToken
+    own_token: FeedToken
+
+
+async def plan(near: NearerStore, far: SyncableStore, terms: Terms, noted: FeedToken | None) -> Plan:
+    """Find the partitions that need a run: named by a feed, with rows to deliver, or wanted by a reader."""
+    theirs = await far.scope_root(terms.peer)
+    own = await near.own_root()
+    pending = await near.pending()
+    if theirs.root == own.root and not pending and noted == theirs.token:
+        return Plan((), theirs.token, own.token)
+    presence = await near.partitions()
+    changed = dict.fromkeys(name.partition for name in (await far.feed(noted)).segments)
+    for name in changed:
+        if presence.get(name) == "absent":
+            await near.mark_partition(name, PartitionMarks(presence="unknown"), terms.token)
+    names = [*pending, *(name for name in changed if presence.get(name) == "present" and name not in pending)]
+    if not names and theirs.root != own.root:
+        names = [name for name, state in presence.items() if state == "present"]
+    return Plan(tuple(names), theirs.token, own.token)
+
+
+async def finish(near: NearerStore, terms: Terms, done: Plan, report: RunReport) -> None:
+    """Note how far both feeds are dealt with. They only save work, so nothing is noted after an unclean run."""
+    if report.verified and not report.failed:
+        await near.note_feed(terms.link, done.far_token, done.own_token, terms.token)
