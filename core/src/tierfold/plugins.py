@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PluginReport", "Plugins", "load_plugins"]
 
-S = TypeVar("S", StoreSpec[Any], KeyStrategySpec, ResolverSpec)
+S = TypeVar("S", bound=AnySpec)
 
 _log: Final = logging.getLogger("tierfold.plugins")
 _HOOKS: Final = (*SPEC_TYPES, "register_commands")
