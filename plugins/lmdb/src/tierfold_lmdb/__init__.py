@@ -1,0 +1,1 @@
+"""Tierfold's embedded store on LMDB."""

@@ -1,0 +1,111 @@
+"""Every file that this process has open, once: LMDB's locks are the process's, and a second opening would share them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import lmdb
+
+from tierfold.errors import ConfigError, StoreForkedError, StoreUnavailableError
+from tierfold.kv.fork import watch_fork
+from tierfold_lmdb.environment import Environment
+from tierfold_lmdb.errors import mapped
+from tierfold_lmdb.file_check import check_length
+from tierfold_lmdb.mounts import refuse_network
+from tierfold_lmdb.options import LmdbOptions
+
+__all__ = ["ENVIRONMENTS", "Environments", "Identity"]
+
+Identity = tuple[int, int]
+"""Device and inode of a data file."""
+
+
+class Environments:
+    """The open environments by the identity of their data file, however their paths were written."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._open: dict[Identity, Environment] = {}
+        self._inherited: frozenset[Identity] = frozenset()
+        watch_fork(self)
+
+    def enter(self, location: str, options: LmdbOptions) -> tuple[Identity, Environment]:
+        """Open the file in directory ``location``, or join those who have. Each `enter` needs a `leave`.
+
+        Raises:
+            ConfigError: The path or the file system cannot be used, or the file is open with other options.
+            CorruptDataError: The file has been cut short.
+            StoreForkedError: The file was opened before this process was forked.
+        """
+        data = _directory(location) / "data.mdb"
+        with self._lock:
+            environment = self._find(data)
+            if environment is None:
+                environment = _open(data, options)
+            elif environment.options != options:
+                raise ConfigError(f"{location} is open with {environment.options}, not with {options}")
+            identity = _identity(data)
+            self._open[identity] = environment
+            environment.users += 1
+            return identity, environment
+
+    def leave(self, identity: Identity) -> None:
+        """Close the file when the last one leaves."""
+        with self._lock:
+            environment = self._open.get(identity)
+            if environment is None:  # a forked child leaves what its parent entered
+                return
+            environment.users -= 1
+            if environment.users == 0:
+                del self._open[identity]
+                environment.close()
+
+    def after_fork(self) -> None:
+        self._lock = Lock()
+        self._inherited |= self._open.keys()
+        for environment in self._open.values():
+            environment.after_fork()
+        self._open = {}
+
+    def _find(self, data: Path) -> Environment | None:
+        if not data.exists():
+            return None
+        identity = _identity(data)
+        if identity in self._inherited:
+            raise StoreForkedError(f"{data} was opened before the fork; open it in the child only, or spawn the child")
+        return self._open.get(identity)
+
+
+ENVIRONMENTS: Final = Environments()
+"""One for the process, because the locks of the files are."""
+
+
+def _directory(location: str) -> Path:
+    if not location or "\0" in location:
+        raise ConfigError(f"{location!r} is not a directory")
+    return Path(location)
+
+
+def _identity(data: Path) -> Identity:
+    state = data.stat()
+    return state.st_dev, state.st_ino
+
+
+def _open(data: Path, options: LmdbOptions) -> Environment:
+    directory = data.parent
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not options.allow_network_fs:
+            refuse_network(directory)
+        check_length(data)
+        return Environment(directory, options)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigError(f"{directory} is not a directory") from error
+    except OSError as error:
+        raise StoreUnavailableError(f"{directory} cannot be opened: {error.strerror}") from error
+    except lmdb.Error as error:
+        if error.code == 0:  # the driver refuses on its own: the host program has the file open without Tierfold
+            raise ConfigError(str(error)) from error
+        raise mapped(error) from error
