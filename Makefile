@@ -22,7 +22,7 @@ demo: $(READY)
 	$(BIN)/tierfold demo --headless
 
 test: $(READY)
-	$(BIN)/python -m pytest $(TESTS) -m "not slow and not prove and not wheels"
+	$(BIN)/python -m pytest $(TESTS) -m "not slow and not prove"
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -35,9 +35,9 @@ check: $(READY)
 
 # Properties run with 2,000 examples here; pytest-timeout's limit is per test.
 prove: $(READY)
-	$(BIN)/python -m pytest $(TESTS) -m "(slow or prove or hypothesis) and not wheels" \
+	$(BIN)/python -m pytest $(TESTS) -m "slow or prove or hypothesis" \
 		--hypothesis-profile=prove --timeout=1200 -o faulthandler_timeout=1200
-	$(BIN)/coverage run -m pytest core/tests -m "not slow and not prove and not wheels" --hypothesis-profile=ci --timeout=60
+	$(BIN)/coverage run -m pytest core/tests -m "not slow and not prove" --hypothesis-profile=ci --timeout=60
 	$(BIN)/coverage report --include='$(PURE_FILES)' --fail-under=100
 
 bench: $(READY)
