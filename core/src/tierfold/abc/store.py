@@ -51,6 +51,14 @@ class EntityStore(ABC):
             StoreFullError: No room; nothing of the batch is stored.
         """
 
+    @abstractmethod
+    async def declare(self, type: str, declaration: bytes) -> bytes:
+        """S18: keep the declaration of an entity type unless there is one already; returns the one that is kept."""
+
+    @abstractmethod
+    async def declarations(self) -> dict[str, bytes]:
+        """S19: the declaration of every entity type that was ever declared here."""
+
 
 class LocalStore(EntityStore):
     """The same, synchronously and inline: a read suspends nobody and costs about a microsecond.
@@ -66,6 +74,18 @@ class LocalStore(EntityStore):
 
     @abstractmethod
     def page(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]: ...
+
+    @abstractmethod
+    def find_held(self, segment: SegmentName, id: str) -> Record | None:
+        """S20: what happens to be here under the id, whatever the presence: a write that waits for its partition."""
+
+    @abstractmethod
+    def page_held(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
+        """S21: `page`, whatever the presence."""
+
+    @abstractmethod
+    def segments(self) -> list[SegmentName]:
+        """S22: every segment that was ever written to here, in no order."""
 
     @abstractmethod
     def write_blocking(self, writes: Sequence[Write], *, timeout_s: float | None = None) -> Commit:

@@ -551,6 +551,14 @@ class NearerStore(SyncableStore):
         """N16: ask whichever process runs the link to hydrate the partition; it then counts as pending."""
 
     @abstractmethod
+    async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> None:
+        """N17: copies of what a farther tier has stored for this layer, as (record, hash it replaced there).
+
+        A copy enters only while the partition is present and the row is the one that was replaced: otherwise the cache
+        is behind, and the link brings the record.
+        """
+
+    @abstractmethod
     async def near_rows(self, segment: SegmentName, keys: Sequence[bytes], since: Position) -> NearRows:
         """N9: those rows that exist, of one snapshot, whatever the presence."""
 

@@ -20,6 +20,8 @@ from tierfold.layout import (
     RECORD,
     RESIDUE,
     SEGMENT_NAME,
+    SEGMENT_ROWS,
+    TYPE_ROWS,
     StoreMemo,
     end_of,
     name_key,
@@ -28,6 +30,7 @@ from tierfold.layout import (
 )
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
 from tierfold.records.answering import record_of
+from tierfold.records.keeping import DeclareUnit
 from tierfold.records.saving import SaveUnit
 from tierfold.records.session import WriteSession
 from tierfold.records.snapshot import Opened, Snapshot
@@ -162,19 +165,21 @@ class EmbeddedStore(LocalStore):
     def page(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
         with self._engine.read() as (at, txn):
             self._require_present(at, txn, segment.partition)
-            state = Snapshot(txn, self._opened).find(segment)
-            if state is None:
-                return []
-            prefix = RECORD + state.number
-            low = prefix if after is None else prefix + state.hasher.key(after.encode()) + b"\x00"
-            records: list[Record] = []
-            for key, value in txn.scan(low, end_of(prefix)):
-                if len(records) >= limit:
-                    break
-                row = open_row(key, value)
-                if not row.deleted:
-                    records.append(record_of(state, row))
-            return records
+            return _page(Snapshot(txn, self._opened), segment, after, limit)
+
+    def page_held(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
+        with self.snapshot() as reading:
+            return _page(reading, segment, after, limit)
+
+    def find_held(self, segment: SegmentName, id: str) -> Record | None:
+        with self.snapshot() as reading:
+            state = reading.find(segment)
+            row = reading.row(state, state.hasher.key(id.encode())) if state else None
+            return record_of(state, row) if state and row else None
+
+    def segments(self) -> list[SegmentName]:
+        with self.snapshot() as reading:
+            return [SegmentName(row.type, row.partition) for _, row in SEGMENT_ROWS.rows(reading.txn)]
 
     async def get(self, segment: SegmentName, id: str) -> Record | None:
         return self.find(segment, id)
@@ -186,6 +191,15 @@ class EmbeddedStore(LocalStore):
         return self.page(segment, after, limit)
 
     # --- writing -------------------------------------------------------------------------------------------------
+
+    async def declare(self, type: str, declaration: bytes) -> bytes:
+        with self.snapshot() as reading:
+            known = TYPE_ROWS.get(reading.txn, name_key(type))
+        return known.declaration if known else await self._writer.run(DeclareUnit(type, declaration))
+
+    async def declarations(self) -> dict[str, bytes]:
+        with self.snapshot() as reading:
+            return {row.name: row.declaration for _, row in TYPE_ROWS.rows(reading.txn)}
 
     async def write(self, writes: Sequence[Write]) -> Commit:
         return await self._writer.run(self._unit(writes))
@@ -209,6 +223,22 @@ class EmbeddedStore(LocalStore):
 
     def look(self) -> None:
         self._told.look(self._engine.transaction_id())
+
+
+def _page(reading: Reading, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
+    state = reading.find(segment)
+    if state is None:
+        return []
+    prefix = RECORD + state.number
+    low = prefix if after is None else prefix + state.hasher.key(after.encode()) + b"\x00"
+    records: list[Record] = []
+    for key, value in reading.txn.scan(low, end_of(prefix)):
+        if len(records) >= limit:
+            break
+        row = open_row(key, value)
+        if not row.deleted:
+            records.append(record_of(state, row))
+    return records
 
 
 def _record(type: str, key: bytes, value: bytes, id: bytes) -> Record:

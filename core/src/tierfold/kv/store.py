@@ -35,7 +35,7 @@ from tierfold.abc.syncable import (
 from tierfold.digest import sum_bytes
 from tierfold.kv.local import EmbeddedStore
 from tierfold.layout import CONFLICT_ROWS, PARTITION_ROWS, end_of
-from tierfold.model import FeedToken, Position, SegmentName, StoreId
+from tierfold.model import Digest, FeedToken, Position, Record, SegmentName, StoreId
 from tierfold.records import answering, applying, nearing
 from tierfold.records.keeping import (
     AttachUnit,
@@ -51,7 +51,7 @@ from tierfold.records.keeping import (
 )
 from tierfold.records.positions import knows
 from tierfold.records.session import WriteSession
-from tierfold.records.settling import SettleUnit, conflict_of, mark
+from tierfold.records.settling import SettleUnit, WriteThroughUnit, conflict_of, mark
 from tierfold.specs import OpenContext
 
 __all__ = ["KvStore", "open_kv_store"]
@@ -200,6 +200,9 @@ class KvStore(EmbeddedStore, NearerStore):
 
     async def want(self, partition: str) -> None:
         await self.run(WantUnit(partition))
+
+    async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> None:
+        await self.run(WriteThroughUnit(segment, written))
 
     async def near_rows(self, segment: SegmentName, keys: Sequence[bytes], since: Position) -> NearRows:
         with self.snapshot() as reading:

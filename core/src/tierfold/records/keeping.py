@@ -16,10 +16,12 @@ from tierfold.layout import (
     PARTITION_ROWS,
     RECORD,
     REGISTRATION_ROWS,
-    STORE_ROWS,
+    TYPE_ROWS,
     LinkRow,
     StoreRow,
+    TypeRow,
     end_of,
+    name_key,
     open_row,
 )
 from tierfold.model import FeedToken, StoreId
@@ -32,6 +34,7 @@ from tierfold.records.snapshot import SegmentState
 __all__ = [
     "AttachUnit",
     "CollectUnit",
+    "DeclareUnit",
     "EvictUnit",
     "IdentifyUnit",
     "LeaseUnit",
@@ -89,6 +92,25 @@ class MarkUnit:
 
     def put(self, session: WriteSession) -> None:
         self._change(session)
+
+
+class DeclareUnit:
+    """Keep the declaration of an entity type, unless there is one."""
+
+    def __init__(self, type: str, declaration: bytes) -> None:
+        self._row = TypeRow(type, declaration)
+
+    def check(self, session: WriteSession) -> None:
+        """Nothing can refuse it."""
+
+    def put(self, session: WriteSession) -> bytes:
+        key = name_key(self._row.name)
+        known = TYPE_ROWS.get(session.txn, key)
+        if known is not None:
+            return known.declaration
+        TYPE_ROWS.put(session.txn, self._row, key)
+        session.wrote()
+        return self._row.declaration
 
 
 class WantUnit:

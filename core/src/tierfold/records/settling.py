@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from tierfold.abc.syncable import (
@@ -28,7 +29,7 @@ from tierfold.records.positions import seq_of
 from tierfold.records.session import Entry, Moved, WriteSession
 from tierfold.records.snapshot import SegmentState
 
-__all__ = ["CONFLICT_LIMIT", "SettleUnit", "conflict_of", "mark", "require_lease"]
+__all__ = ["CONFLICT_LIMIT", "SettleUnit", "WriteThroughUnit", "conflict_of", "mark", "require_lease"]
 
 CONFLICT_LIMIT = 10_000
 """Entries the conflict log holds; the oldest are forgotten first."""
@@ -105,6 +106,25 @@ class SettleUnit:
         accepted = {step.key: step for step in asked.steps if isinstance(step, Accept)}
         if accepted or verified is not None:
             _move_pushed(session, state, accepted, seq_of(verified), asked.keep_dirty)
+
+
+class WriteThroughUnit:
+    """Copies that a farther tier has stored enter a cache that holds what they replaced there."""
+
+    def __init__(self, name: SegmentName, written: Sequence[tuple[Record, Digest]]) -> None:
+        self._name, self._written = name, written
+
+    def check(self, session: WriteSession) -> None:
+        """Nothing can refuse it."""
+
+    def put(self, session: WriteSession) -> None:
+        if session.presence(self._name.partition) == "present":
+            state = session.segment(self._name)
+            steps = tuple(Take(record, replaced) for record, replaced in self._written)
+            nothing_to_deliver = session.link_state(state).pushed >= state.row.max_seq
+            _Steps(session, state, "local").carry_out(steps)
+            if nothing_to_deliver:
+                _set_pushed(session, state, state.row.max_seq)
 
 
 def _move_pushed(
