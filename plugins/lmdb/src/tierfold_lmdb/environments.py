@@ -1,4 +1,4 @@
-"""Every file that this process has open, once: LMDB's locks are the process's, and a second opening would share them."""
+"""Every file that this process has open, once. LMDB's locks are the process's; a second opening would share them."""
 
 from __future__ import annotations
 
