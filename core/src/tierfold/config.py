@@ -28,7 +28,7 @@ class Tier(_Place, frozen=True, kw_only=True):
 
     Attributes:
         url: ``scheme:location?query``.
-        name: How links and reports call it; by default the scheme.
+        name: How links and reports call it; by default what stands behind ``memory:``, else the scheme.
         writes: Of a volatile tier: ``through`` = `save` waits for the nearest durable tier behind it.
         interval: How often its link to the farther tier looks, as ``"30s"`` or ``"5min"``; None = 2 s to a local
             tier, 5 min to a remote one.
