@@ -13,7 +13,7 @@ from tierfold.model import Stamp
 __all__ = ["AHEAD_LIMIT_MS", "DAY_MS", "day_of", "hlc_of", "is_ahead", "ms_of", "next_hlc", "stamp_of"]
 
 AHEAD_LIMIT_MS: Final = 60_000
-"""A record from a nearer store that is further ahead than this is deferred (core rule: else one fast clock wins for ever)."""
+"""A record from a nearer store that is further ahead than this is deferred, else one fast clock would win for ever."""
 DAY_MS: Final = 86_400_000
 
 
@@ -46,7 +46,7 @@ def day_of(stamp: bytes) -> int:
 def is_ahead(stamp: bytes, wall_ms: int, high_water: int) -> bool:
     """Whether a stamp is too far ahead of this store to be let in from a nearer one.
 
-    Measured against the larger of wall and high-water: against the wall alone, one root whose clock ran fast would refuse
-    edits of its own records.
+    Measured against the larger of wall and high-water: against the wall alone, one root whose clock ran fast would
+    refuse edits of its own records.
     """
     return ms_of(stamp) > max(wall_ms, high_water >> 16) + AHEAD_LIMIT_MS

@@ -1,8 +1,8 @@
 """Where everything lies in an embedded store: row keys and row values, byte for byte. See docs/format.md.
 
-One ordered keyspace; the first byte of a key names the table. Integers are big-endian, so key order is number order. Every
-value ends with the CRC-32 of key and value in little-endian order: then the CRC over all of it is a constant, and a row is
-checked in one call without slicing [a leading checksum costs a copy of the row per read].
+One ordered keyspace; the first byte of a key names the table. Integers are big-endian, so key order is number order.
+Every value ends with the CRC-32 of key and value in little-endian order: then the CRC over all of it is a constant, and
+a row is checked in one call without slicing [a leading checksum costs a copy of the row per read].
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ __all__ = [
     "PEER_NUMBER",
     "PEER_ROWS",
     "RECORD",
-    "RESIDUE",
     "REGISTRATION_ROWS",
+    "RESIDUE",
     "SEGMENT_NAME",
     "SEGMENT_ROWS",
     "STORE_ROWS",
@@ -256,7 +256,7 @@ class TypeRow(Struct, array_like=True):
 
 
 class LinkRow(Struct, array_like=True):
-    """The link to the upstream. Rows up to ``first_seq`` were written before it was attached and are all undelivered."""
+    """The link to the upstream. Rows below ``first_seq`` are from before it was attached, all undelivered."""
 
     name: str
     upstream: bytes = b""

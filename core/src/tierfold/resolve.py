@@ -1,4 +1,4 @@
-"""Conflict resolvers of core. A join is a least upper bound over whole records, so both sides of a link may apply it."""
+"""Conflict resolvers of core. A join is a least upper bound over records, so both sides of a link may apply it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Situation(Struct, frozen=True):
     """What is known of a segment while its records are decided.
 
     Attributes:
-        known: The farther side's history of this segment is ours; otherwise nothing clean may be overwritten or dropped.
+        known: The farther side's history of this segment is ours; otherwise nothing clean is overwritten or dropped.
         restored: The nearer side went back in time.
         horizon: First day of stamp whose tombstones the farther side still keeps.
         join: The resolver of the entity type, and its name for the conflict log.

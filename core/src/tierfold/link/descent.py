@@ -18,7 +18,7 @@ _DIGITS: Final = "0123456789abcdef"
 async def differing_keys(
     near: NearerStore, far: SyncableStore, segment: SegmentName, own: SegmentRoots, theirs: SegmentRoots
 ) -> list[bytes]:
-    """Record keys whose versions differ, ascending. Two snapshots are compared, so a key may differ no more when fetched."""
+    """Record keys whose versions differ, ascending. Snapshots of both sides are compared; a key may differ no more."""
     prefixes = await _differing_ranges(near, far, segment) if own.live != theirs.live else []
     days = _differing_days(own, theirs)
     if not prefixes and not days:

@@ -1,4 +1,4 @@
-"""One run of a link over everything the nearer store holds: compare one number first, then only the partitions concerned."""
+"""One run of a link over all the nearer store holds: compare one number first, then only the partitions concerned."""
 
 from __future__ import annotations
 

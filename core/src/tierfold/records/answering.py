@@ -95,9 +95,7 @@ def changed_rows(reading: Reading, state: SegmentState, first: int, last: int) -
         yield key, row
 
 
-def changes(
-    reading: Reading, name: SegmentName, after: Position | None, limit_bytes: int, echo: int | None
-) -> Changes:
+def changes(reading: Reading, name: SegmentName, after: Position | None, limit_bytes: int, echo: int | None) -> Changes:
     """A page of the changelog. ``echo`` is the number of the peer whose own rows are left out."""
     state = reading.find(name)
     if state is None:

@@ -50,7 +50,7 @@ __all__ = [
 
 Reading = Snapshot[Any]
 _REFRESH_MS = 60_000
-"""A registration's last request is rewritten when it is older than this, so that a run that moves nothing writes nothing."""
+"""A registration's last request is rewritten when it is older than this: a run that moves nothing writes nothing."""
 
 
 def _registration(reading: Reading, peer: bytes, partition: str) -> RegistrationRow | None:
@@ -174,9 +174,7 @@ class UnregisterUnit:
 class AcknowledgeUnit:
     """The peer verified a segment: tombstones up to there are no news to it."""
 
-    def __init__(
-        self, peer: StoreId, generation: int, segment: SegmentName, far: Position, own: Position
-    ) -> None:
+    def __init__(self, peer: StoreId, generation: int, segment: SegmentName, far: Position, own: Position) -> None:
         self._peer, self._generation, self._name, self._far, self._own = peer, generation, segment, far, own
 
     def check(self, session: WriteSession) -> None:
@@ -238,7 +236,9 @@ class _Batch:
     def apply(self, pushes: Sequence[Push]) -> Applied:
         wall_ms, high_water = self.session.opened.wall_ms(), self.session.counters.high_water
         hashers = self.session.opened.hasher
-        for key, push in sorted(((record_key(push.record, hashers), push) for push in pushes), key=lambda pair: pair[0]):
+        for key, push in sorted(
+            ((record_key(push.record, hashers), push) for push in pushes), key=lambda pair: pair[0]
+        ):
             record = push.record
             if self.state.hasher.hash(record.content) != record.hash or record.type != self.state.name.type:
                 self.bad[key] = "the record hash does not fit the content"
@@ -252,18 +252,14 @@ class _Batch:
             else:
                 self._compare_and_set(key, push, row)
         self.session.put_many(self.state, self.entries, "sync")
-        return Applied(
-            tuple(self.accepted), self.refused, self.deferred, self.bad, self.session.position(self.state)
-        )
+        return Applied(tuple(self.accepted), self.refused, self.deferred, self.bad, self.session.position(self.state))
 
     def _compare_and_set(self, key: bytes, push: Push, row: Row | None) -> None:
         counts = row is not None and (visible(self.state, row) or row.hash == push.expected)
-        if row is None or not counts:
-            fits = push.expected == ABSENT or push.or_absent
-        else:
-            fits = row.hash == push.expected
-        if not fits:
-            self.refused[key] = record_of(self.state, row) if row is not None and counts else None
+        current = row if row is not None and counts else None
+        expects_absence = push.expected == ABSENT or push.or_absent
+        if not (expects_absence if current is None else current.hash == push.expected):
+            self.refused[key] = record_of(self.state, current) if current is not None else None
             return
         base, base_deleted = self.session.base_for_write(self.state, row)
         self.entries.append((key, row, push.record.content, push.record.hash, self.via, base, base_deleted))

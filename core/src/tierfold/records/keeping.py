@@ -1,4 +1,4 @@
-"""What a store keeps of itself: its identity over copies and restores, its upstream, leases, eviction and collection."""
+"""What a store keeps of itself: identity over copies and restores, upstream, leases, eviction and collection."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ __all__ = [
 class IdentifyUnit:
     """Create an empty store, or notice that an existing one is a copy: it then becomes another store.
 
-    A copy found at another place gets a new store id, node id and incarnation, and marks all its partitions as gone back
-    in time, for its original may have moved on.
+    A copy found at another place gets a new store id, node id and incarnation, and marks all its partitions as gone
+    back in time, for its original may have moved on.
     """
 
     def __init__(self, place: str) -> None:
@@ -141,7 +141,9 @@ class LeaseUnit:
     def check(self, session: WriteSession) -> None:
         row = session.link
         if row is not None and row.upstream and row.name != self._link:
-            raise ConfigError(f"this store's link is {row.name!r}, a second one ({self._link!r}) would make two upstreams")
+            raise ConfigError(
+                f"this store's link is {row.name!r}, a second one ({self._link!r}) would make two upstreams"
+            )
 
     def put(self, session: WriteSession) -> LinkLease | None:
         row = session.link or LinkRow(self._link)
@@ -172,7 +174,7 @@ class ReleaseUnit:
 
 
 class AttachUnit:
-    """Note which store the upstream is. Another one than before makes every row undelivered and every partition unknown."""
+    """Note which store the upstream is. Another one than before: every row is undelivered, every partition unknown."""
 
     def __init__(self, upstream: StoreId, token: int) -> None:
         self._upstream, self._token = upstream, token
@@ -222,7 +224,9 @@ class EvictUnit:
 
     def check(self, session: WriteSession) -> None:
         if not session.has_upstream:
-            raise ConfigError(f"partition {self._partition!r} has nowhere to come back from: this store has no upstream")
+            raise ConfigError(
+                f"partition {self._partition!r} has nowhere to come back from: this store has no upstream"
+            )
 
     def put(self, session: WriteSession) -> int | None:
         kept = False

@@ -31,7 +31,7 @@ Head = tuple[bytes, bytes]
 
 
 def prefix_range(prefix: str) -> tuple[bytes, bytes]:
-    """First record key below a hexadecimal prefix, and the first behind it (16 × 0xff and one more byte at the end)."""
+    """First record key below a hexadecimal prefix, and the first behind it (17 bytes of 0xff behind the last)."""
     depth = len(prefix)
     low = bytes.fromhex(prefix.ljust(32, "0"))
     above = int(prefix or "0", 16) + 1

@@ -1,7 +1,7 @@
 """Positions and feed tokens of an embedded store: ``incarnation ‖ seq``, 8 bytes each.
 
-A restored backup brings its store id and counters along inside the copied file; only the incarnation that the first write
-after each open begins gives it away. So a position is valid only inside a remembered incarnation's range of seqs.
+A restored backup brings its store id and counters along inside the copied file; only the incarnation that the first
+write after each open begins gives it away. So a position is valid only inside a remembered incarnation's range of seqs.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from tierfold.digest import Hasher
 from tierfold.errors import AlreadyExistsError, StaleWriteError
 from tierfold.layout import Row
 from tierfold.model import ABSENT, ANY, Commit, Digest, Record, SegmentName, Write, Written, etag_of, pack_content
-from tierfold.records.session import Entry, SegmentState, WriteSession
+from tierfold.records.session import Entry, WriteSession
+from tierfold.records.snapshot import SegmentState
 
 __all__ = ["SaveUnit"]
 
@@ -121,4 +122,3 @@ def _expect(write: Write, old: Row | None) -> None:
     if old is None or old.hash != write.expected:
         current = Record(write.segment.type, old.content, Digest(old.hash)) if old is not None and live else None
         raise StaleWriteError(write.segment.type, write.id, current, etag_of(current.hash) if current else None)
-

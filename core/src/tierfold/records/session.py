@@ -1,7 +1,7 @@
 """One write transaction of a store with what is accumulated until it ends.
 
-Record rows and changelog entries are written at once, so that later units of the same group see them; digest leaves, segment
-rows, the feed and the counters are written once, by `flush`.
+Record rows and changelog entries are written at once, so that later units of the same group see them; digest leaves,
+segment rows, the feed and the counters are written once, by `flush`.
 """
 
 from __future__ import annotations
@@ -180,9 +180,7 @@ class WriteSession(Snapshot[WriteTransaction]):
         self.counters.high_water = high
         state.row.max_seq = seq - 1
         self.touch(state)
-        self.moved.extend(
-            [Moved(state.name, content, hash, origin) for _, _, content, hash, _, _, _ in entries]
-        )
+        self.moved.extend([Moved(state.name, content, hash, origin) for _, _, content, hash, _, _, _ in entries])
 
     def relabel(self, state: SegmentState, key: bytes, old: Row, via: int, base: bytes, base_deleted: bool) -> None:
         """Change what is local about a row and give it a new seq; its record stays."""

@@ -102,7 +102,8 @@ class SettleUnit:
         asked = self._asked
         verified = asked.verified_at
         if verified is not None and not asked.keep_dirty:
-            return _set_pushed(session, state, seq_of(verified))
+            _set_pushed(session, state, seq_of(verified))
+            return
         accepted = {step.key: step for step in asked.steps if isinstance(step, Accept)}
         if accepted or verified is not None:
             _move_pushed(session, state, accepted, seq_of(verified), asked.keep_dirty)
@@ -221,7 +222,13 @@ def log_conflict(session: WriteSession, entry: ConflictEntry) -> None:
     session.counters.next_conflict += 1
     winner = (entry.winner.content, bytes(entry.winner.hash)) if entry.winner else None
     row = ConflictRow(
-        entry.loser.type, entry.rule, entry.link, entry.at_ms, entry.base, winner, (entry.loser.content, entry.loser.hash)
+        entry.loser.type,
+        entry.rule,
+        entry.link,
+        entry.at_ms,
+        entry.base,
+        winner,
+        (entry.loser.content, entry.loser.hash),
     )
     CONFLICT_ROWS.put(session.txn, row, number.to_bytes(8, "big"))
     while session.counters.next_conflict - session.counters.oldest_conflict > CONFLICT_LIMIT:

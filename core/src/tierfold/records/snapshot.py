@@ -1,4 +1,4 @@
-"""One consistent view of a store: its catalog and rows as plain values. Reads through a transaction and writes nothing."""
+"""One consistent view of a store: its catalog and rows as plain values. Reads a transaction and writes nothing."""
 
 from __future__ import annotations
 
