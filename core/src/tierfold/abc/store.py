@@ -84,6 +84,10 @@ class LocalStore(EntityStore):
         """S21: `page`, whatever the presence."""
 
     @abstractmethod
+    def declared(self, type: str) -> bytes | None:
+        """S23: the declaration of an entity type, None when it was never declared here."""
+
+    @abstractmethod
     def segments(self) -> list[SegmentName]:
         """S22: every segment that was ever written to here, in no order."""
 

@@ -551,6 +551,14 @@ class NearerStore(SyncableStore):
         """N16: ask whichever process runs the link to hydrate the partition; it then counts as pending."""
 
     @abstractmethod
+    def has_pending(self) -> bool:
+        """N18: whether rows wait for delivery; inline."""
+
+    @abstractmethod
+    def is_pending(self, segment: SegmentName, record: Record) -> bool:
+        """N19: whether this version waits here for delivery to the upstream; inline."""
+
+    @abstractmethod
     async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> None:
         """N17: copies of what a farther tier has stored for this layer, as (record, hash it replaced there).
 

@@ -193,9 +193,12 @@ class EmbeddedStore(LocalStore):
     # --- writing -------------------------------------------------------------------------------------------------
 
     async def declare(self, type: str, declaration: bytes) -> bytes:
+        return self.declared(type) or await self._writer.run(DeclareUnit(type, declaration))
+
+    def declared(self, type: str) -> bytes | None:
         with self.snapshot() as reading:
-            known = TYPE_ROWS.get(reading.txn, name_key(type))
-        return known.declaration if known else await self._writer.run(DeclareUnit(type, declaration))
+            row = TYPE_ROWS.get(reading.txn, name_key(type))
+            return row.declaration if row else None
 
     async def declarations(self) -> dict[str, bytes]:
         with self.snapshot() as reading:

@@ -187,8 +187,11 @@ class KvStore(EmbeddedStore, NearerStore):
 
     async def pending(self) -> list[str]:
         with self.snapshot() as reading:
-            link = reading.link
-            return nearing.pending(reading, FeedToken(link.own_token) if link and link.own_token else None)
+            return [*nearing.wanted(reading), *nearing.pending(reading)]
+
+    def has_pending(self) -> bool:
+        with self.snapshot() as reading:
+            return next(nearing.pending(reading), None) is not None
 
     async def partitions(self) -> dict[str, Presence]:
         with self.snapshot() as reading:
@@ -200,6 +203,12 @@ class KvStore(EmbeddedStore, NearerStore):
 
     async def want(self, partition: str) -> None:
         await self.run(WantUnit(partition))
+
+    def is_pending(self, segment: SegmentName, record: Record) -> bool:
+        with self.snapshot() as reading:
+            state = reading.find(segment)
+            row = reading.row(state, state.hasher.key(record.id.encode())) if state else None
+            return bool(state and row and row.hash == record.hash and reading.is_dirty(state, row))
 
     async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> None:
         await self.run(WriteThroughUnit(segment, written))

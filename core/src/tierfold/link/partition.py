@@ -1,8 +1,9 @@
 """One run of a link over one partition: open, answer, hydrate or pull, push, verify. See core rule 6.
 
-The run asks in this order because each step makes the next one safe: *open* closes batches that may still be under way and tells
-whether either side went back in time; a lost answer is asked for before anything is decided on it; *pull* before *push*, so
-that a conflict is decided here and pushed as a fast-forward; *verify* compares content, whatever the positions say.
+The run asks in this order because each step makes the next one safe: *open* closes batches that may still be under way
+and tells whether either side went back in time; a lost answer is asked for before anything is decided on it; *pull*
+before *push*, so that a conflict is decided here and pushed as a fast-forward; *verify* compares content, whatever the
+positions say.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Terms(Struct, frozen=True):
         token: Fencing token of the link lease.
         lease_s: Peer lease of a volatile nearer store; None for a durable one.
         page_bytes: How much one page or batch carries, roughly.
+        refused: Entity types whose declarations disagree; their segments are left alone.
     """
 
     link: str
@@ -68,6 +70,7 @@ class Terms(Struct, frozen=True):
     page_bytes: int
     now_ms: Callable[[], int]
     resolver: Callable[[str], ResolverSpec]
+    refused: frozenset[str]
     hasher: Callable[[str], Hasher]
 
 
@@ -139,11 +142,13 @@ class PartitionRun:
         told = {
             name: PeerSegment(state.pulled, state.seen, view.roots[name].position, state.batch)
             for name, state in view.states.items()
+            if name.type not in self._terms.refused
         }
         terms = self._terms
-        return await self._far.register(
+        answer = await self._far.register(
             Registration(terms.peer, self._partition, self._generation, told, terms.lease_s)
         )
+        return Registered({name: far for name, far in answer.segments.items() if name.type not in terms.refused})
 
     async def _notice_going_back(self, view: NearView, answer: Registered) -> bool:
         """The farther side remembers of us what we do not know: this store was restored from a backup."""
@@ -259,7 +264,7 @@ class PartitionRun:
         await self._decide_all(segment, found, asked_at, state, hydrating=hydrating)
 
     async def _pull(self, segment: _Segment) -> None:
-        """Read what changed at the farther side since the last time, or compare everything where its history is unknown."""
+        """Read what changed at the farther side since the last time; compare all where its history is unknown."""
         if not segment.known:
             await self._descend(segment, segment.far, learn=True)
             return
@@ -398,7 +403,8 @@ class PartitionRun:
         roots = (await self._far.roots(self._partition)).segments
         view = await self._near.view(self._partition)
         unequal: list[tuple[_Segment, SegmentRoots]] = []
-        busy = not (roots.keys() | view.roots.keys()) <= self._segments.keys()
+        names = {name for name in (*roots, *view.roots) if name.type not in self._terms.refused}
+        busy = not names <= self._segments.keys()
         for segment in self._segments.values():
             theirs = roots.get(segment.name, SegmentRoots(BEGINNING))
             if self._equal(segment, view, theirs):

@@ -31,18 +31,38 @@ async def plan(near: NearerStore, far: SyncableStore, terms: Terms, noted: FeedT
     pending = await near.pending()
     if theirs.root == own.root and not pending and noted == theirs.token:
         return Plan((), theirs.token, own.token)
+    changed = await _changed(near, far, terms, noted)
     presence = await near.partitions()
-    changed = dict.fromkeys(name.partition for name in (await far.feed(noted)).segments)
-    for name in changed:
-        if presence.get(name) == "absent":
-            await near.mark_partition(name, PartitionMarks(presence="unknown"), terms.token)
     names = [*pending, *(name for name in changed if presence.get(name) == "present" and name not in pending)]
     if not names and theirs.root != own.root:
         names = [name for name, state in presence.items() if state == "present"]
     return Plan(tuple(names), theirs.token, own.token)
 
 
-async def finish(near: NearerStore, terms: Terms, done: Plan, report: RunReport) -> None:
-    """Note how far both feeds are dealt with. They only save work, so nothing is noted after an unclean run."""
-    if report.verified and not report.failed:
-        await near.note_feed(terms.link, done.far_token, done.own_token, terms.token)
+async def _changed(near: NearerStore, far: SyncableStore, terms: Terms, noted: FeedToken | None) -> list[str]:
+    """Partitions that the farther feed names; those that were absent there when last looked for are so no more."""
+    changed = dict.fromkeys(name.partition for name in (await far.feed(noted)).segments)
+    presence = await near.partitions()
+    for name in changed:
+        if presence.get(name) == "absent":
+            await near.mark_partition(name, PartitionMarks(presence="unknown"), terms.token)
+    return list(changed)
+
+
+async def finish(
+    near: NearerStore, far: SyncableStore, terms: Terms, done: Plan, report: RunReport
+) -> FeedToken | None:
+    """Note how far both feeds are dealt with; returns the farther token noted, None after an unclean run.
+
+    After a run that moved something the feeds contain that run's own writes. If both sides are equal now, these need no look.
+    """
+    if not report.verified or report.failed:
+        return None
+    far_token, own_token = done.far_token, done.own_token
+    if report.moved:
+        theirs, own = await far.scope_root(terms.peer), await near.own_root()
+        await _changed(near, far, terms, far_token)
+        if theirs.root == own.root and not await near.pending():
+            far_token, own_token = theirs.token, own.token
+    await near.note_feed(terms.link, far_token, own_token, terms.token)
+    return far_token

@@ -13,7 +13,7 @@ from tierfold.records.answering import changed_rows, record_of, scope_sum, segme
 from tierfold.records.positions import BEGINNING, seq_of, token_seq
 from tierfold.records.snapshot import SegmentState, Snapshot
 
-__all__ = ["dirty_rows", "dirty_tail", "link_state_of", "near_rows", "pending", "present_sum", "view"]
+__all__ = ["dirty_rows", "dirty_tail", "link_state_of", "near_rows", "pending", "present_sum", "view", "wanted"]
 
 Reading = Snapshot[Any]
 
@@ -55,20 +55,26 @@ def view(reading: Reading, partition: str) -> NearView:
     )
 
 
-def pending(reading: Reading, after: FeedToken | None) -> list[str]:
-    """Partitions that changed after the token and have rows to deliver or an unanswered batch."""
-    first = token_seq(reading.store, reading.counters.next_seq, after) + 1
-    found = dict.fromkeys(row.name for _, row in PARTITION_ROWS.rows(reading.txn) if row.wanted)
+def wanted(reading: Reading) -> list[str]:
+    """Partitions that somebody waits for."""
+    return [row.name for _, row in PARTITION_ROWS.rows(reading.txn) if row.wanted]
+
+
+def pending(reading: Reading) -> Iterator[str]:
+    """Partitions with rows to deliver or an unanswered batch: only what changed since the feed noted last has any."""
+    link = reading.link
+    noted = FeedToken(link.own_token) if link is not None and link.own_token else None
+    first = token_seq(reading.store, reading.counters.next_seq, noted) + 1
+    found: set[str] = set()
     for _, number in list(reading.txn.scan(FEED + first.to_bytes(8, "big"), end_of(FEED))):
         row = SEGMENT_ROWS.get(reading.txn, number)
         state = reading.find(SegmentName(row.type, row.partition)) if row else None
         if state is None:
             raise CorruptDataError("the feed names a segment that has no row")
-        if state.name.partition in found:
-            continue
-        if reading.link_state(state).outstanding or _has_dirty(reading, state):
-            found[state.name.partition] = None
-    return list(found)
+        name = state.name.partition
+        if name not in found and (reading.link_state(state).outstanding or _has_dirty(reading, state)):
+            found.add(name)
+            yield name
 
 
 def _near_row(reading: Reading, state: SegmentState, key: bytes, row: Row, since: int) -> NearRow:
@@ -95,7 +101,9 @@ def near_rows(reading: Reading, name: SegmentName, keys: Sequence[bytes], since:
     return NearRows(rows, reading.position(state))
 
 
-def dirty_rows(reading: Reading, name: SegmentName, limit_bytes: int, until: Position, skip: frozenset[bytes]) -> NearRows:
+def dirty_rows(
+    reading: Reading, name: SegmentName, limit_bytes: int, until: Position, skip: frozenset[bytes]
+) -> NearRows:
     """The first rows to deliver, at least one if there is any, up to about ``limit_bytes``."""
     state = reading.find(name)
     if state is None:

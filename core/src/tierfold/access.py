@@ -1,0 +1,129 @@
+"""What repositories do with the tiers of a layer: read near, write to the nearest durable tier, bring partitions down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tierfold.abc.store import LocalStore
+from tierfold.abc.syncable import NearerStore
+from tierfold.errors import ConfigError, PartitionUnavailableError, StoreUnavailableError
+from tierfold.links.link import Link
+from tierfold.model import Commit, Digest, Record, SegmentName, Write
+from tierfold.tiers import OpenTier
+
+__all__ = ["Access"]
+
+
+class Access:
+    """The tiers of one layer, near to far, and the links between them. ``links[i]`` joins tiers ``i`` and ``i + 1``."""
+
+    def __init__(self, tiers: Sequence[OpenTier], links: Sequence[Link]) -> None:
+        self._tiers, self._links = tiers, links
+        self._write_to = 0
+        self._reader: LocalStore | None = None
+
+    def choose(self) -> None:
+        """Decide, after the first attempt to open every tier, which one `save` waits for.
+
+        It is the first that is durable, or that might be if it could be reached; with volatile tiers only, the first.
+        """
+        self._reader = _local(self._tiers[0])
+        for number, tier in enumerate(self._tiers):
+            if tier.durable is not False or tier.tier.writes == "behind":
+                self._write_to = number
+                return
+
+    @property
+    def reader(self) -> LocalStore:
+        """The nearest tier."""
+        if self._reader is None:
+            self._reader = _local(self._tiers[0])
+        return self._reader
+
+    @property
+    def writer(self) -> LocalStore:
+        """The tier that `save` waits for.
+
+        Raises:
+            StoreUnavailableError: It cannot be reached now.
+        """
+        tier = self._tiers[self._write_to]
+        if tier.store is None:
+            raise StoreUnavailableError(f"tier {tier.name!r}, which makes writes durable, cannot be reached")
+        return _local(tier)
+
+    @property
+    def durable(self) -> bool:
+        """Whether what is saved outlives the process."""
+        return self._tiers[self._write_to].durable is not False
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    async def bring(self, partition: str, tier: int = 0) -> bool:
+        """Bring a partition down to a tier. True = it is present now, False = no tier has one of that name.
+
+        Raises:
+            PartitionUnavailableError: It is not here and no farther tier can be reached.
+        """
+        near = _near(self._tiers[tier])
+        if await near.presence(partition) == "unknown":
+            if tier >= len(self._links):
+                raise PartitionUnavailableError(partition, "this layer was opened without the tier that holds it")
+            await self._links[tier].hydrate(partition)
+        return await near.presence(partition) == "present"
+
+    async def bring_to_writer(self, partition: str) -> bool:
+        """The same, for the tier that `save` waits for."""
+        return await self.bring(partition, self._write_to)
+
+    async def segments(self, type: str) -> list[SegmentName]:
+        """Every segment of a type that any open tier knows."""
+        found: set[SegmentName] = set()
+        for tier in self._tiers:
+            if isinstance(tier.store, LocalStore):
+                found.update(tier.store.segments())
+            elif tier.store is not None:
+                found.update((await tier.store.feed(None)).segments)
+        return [segment for segment in found if segment.type == type]
+
+    def pending(self, segment: SegmentName, record: Record) -> tuple[str, ...]:
+        """Names of the tiers, near to far, that this version of a record has not reached, as far as can be told here."""
+        for number in range(self._write_to, len(self._links)):
+            near = self._tiers[number].store
+            if isinstance(near, NearerStore) and near.is_pending(segment, record):
+                return tuple(tier.name for tier in self._tiers[number + 1 :])
+        return ()
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    async def write(self, writes: Sequence[Write]) -> Commit:
+        """Store a batch durably, then let the caches in front of it have their copies."""
+        commit = await self.writer.write(writes)
+        for number in reversed(range(self._write_to)):
+            await self._write_through(_near(self._tiers[number]), writes, commit)
+        return commit
+
+    @staticmethod
+    async def _write_through(cache: NearerStore, writes: Sequence[Write], commit: Commit) -> None:
+        copies: dict[SegmentName, list[tuple[Record, Digest]]] = {}
+        for write, written in zip(writes, commit.written, strict=True):
+            if written.record is not None:
+                copies.setdefault(write.segment, []).append((written.record, written.replaced))
+        for segment, records in copies.items():
+            await cache.write_through(segment, records)
+
+    async def declare(self, type: str, declaration: bytes) -> bytes:
+        """Put a declaration into the catalog of the tier written to; returns the one that is there."""
+        return await self.writer.declare(type, declaration)
+
+
+def _local(tier: OpenTier) -> LocalStore:
+    if not isinstance(tier.store, LocalStore):
+        raise ConfigError(f"tier {tier.name!r} ({tier.dsn.scheme}:) cannot be the nearest one: it is not local")
+    return tier.store
+
+
+def _near(tier: OpenTier) -> NearerStore:
+    if not isinstance(tier.store, NearerStore):
+        raise StoreUnavailableError(f"tier {tier.name!r} cannot be reached")
+    return tier.store

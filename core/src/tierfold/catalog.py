@@ -1,0 +1,100 @@
+"""Which entity types there are: code, configuration file and the store's catalog must agree, and nobody silently wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from tierfold.abc.keys import KeyStrategy
+from tierfold.abc.store import LocalStore
+from tierfold.config import EntityConfig
+from tierfold.entities.adapter import EntityAdapter, adapter_for, document_adapter
+from tierfold.entities.declaration import Declaration, Declared, declare, disagreements
+from tierfold.entities.entity import declared_by
+from tierfold.entities.rules import parse_rule
+from tierfold.entities.templates import Template, suffix_template
+from tierfold.errors import ConfigError
+from tierfold.plugins import Plugins
+
+__all__ = ["Catalog", "EntityKind"]
+
+
+class EntityKind(Struct, frozen=True):
+    """An entity type ready for use, under a deployment's prefix.
+
+    Attributes:
+        suffix: Template of the id's suffix; None = random.
+    """
+
+    declaration: Declaration
+    adapter: EntityAdapter[Any]
+    strategy: KeyStrategy
+    suffix: Template | None
+    prefix: str
+    random_bytes: Callable[[int], bytes]
+
+
+class Catalog:
+    """Makes entity kinds."""
+
+    def __init__(
+        self,
+        prefix: str,
+        plugins: Plugins,
+        entities: Mapping[str, EntityConfig],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._prefix, self._plugins, self._entities, self._random_bytes = prefix, plugins, entities, random_bytes
+
+    def kind(self, entity: type | str, store: LocalStore) -> EntityKind:
+        """The kind of a class, or of raw documents of a named type.
+
+        Raises:
+            ConfigError: Two of the three sources disagree.
+        """
+        name = entity if isinstance(entity, str) else declared_by(entity).declaration.name
+        stored = store.declared(name)
+        known = None if stored is None else Declaration.from_bytes(stored)
+        declared = self._declared(entity, known)
+        self._check_configuration(declared.declaration)
+        if known is not None:
+            require_agreement(declared.declaration, known)
+        adapter = document_adapter(declared) if isinstance(entity, str) else adapter_for(entity)
+        strategy = declared.strategy or self._strategy(declared.declaration)
+        self._plugins.resolver(declared.declaration.resolver)
+        template = declared.declaration.id
+        suffix = None if template is None else suffix_template(template)
+        return EntityKind(declared.declaration, adapter, strategy, suffix, self._prefix, self._random_bytes)
+
+    def _declared(self, entity: type | str, known: Declaration | None) -> Declared:
+        if not isinstance(entity, str):
+            return declared_by(entity)
+        if known is not None:
+            return Declared(known)
+        config = self._entities.get(entity, EntityConfig())
+        return declare(entity, partition=config.partition, id=config.id, conflict=config.conflict or "lww")
+
+    def _check_configuration(self, declaration: Declaration) -> None:
+        config = self._entities.get(declaration.name)
+        if config is None:
+            return
+        said = {"partition": config.partition, "id": config.id, "resolver": config.conflict}
+        for what, value in said.items():
+            ours = getattr(declaration, what)
+            if value is not None and value != ours:
+                raise ConfigError(
+                    f"entity type {declaration.name!r}: {what} is {ours!r} in the code and {value!r} in the configuration"
+                )
+
+    def _strategy(self, declaration: Declaration) -> KeyStrategy:
+        name, options = parse_rule(declaration.partition)
+        return self._plugins.key_strategy(name).make(*options)
+
+
+def require_agreement(declaration: Declaration, stored: Declaration) -> None:
+    """Refuse a declaration that the store's catalog contradicts."""
+    said = disagreements(declaration, stored, one_is="the code", other_is="the store's catalog")
+    if said:
+        raise ConfigError(f"entity type {declaration.name!r}: {'; '.join(said)}")

@@ -1,0 +1,204 @@
+"""The data layer: opened tiers, the links between them, and repositories over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, overload
+
+import anyio
+
+from tierfold.access import Access
+from tierfold.catalog import Catalog
+from tierfold.config import duration_s
+from tierfold.errors import ConfigError, StoreClosedError
+from tierfold.events import Subscription
+from tierfold.links.link import LOCAL_INTERVAL_S, Link
+from tierfold.links.runner import LinkServices
+from tierfold.model import Change
+from tierfold.repository import Repository
+from tierfold.status import LinkReport, Status, SyncReport, TierStatus
+from tierfold.supervisor import Supervisor
+from tierfold.tiers import OpenTier
+
+__all__ = ["DataLayer"]
+
+T = TypeVar("T")
+
+_FIRST_LOOK_S: Final = 10.0
+_LOOK_EVERY_S: Final = 0.1
+"""How often commits of other processes are looked for, while somebody links or listens."""
+
+
+class DataLayer:
+    """Entities in a list of tiers. Made by `tierfold.open`; one event loop, any number of tasks."""
+
+    def __init__(
+        self,
+        tiers: Sequence[OpenTier],
+        catalog: Catalog,
+        services: LinkServices,
+        close_timeout_s: float,
+    ) -> None:
+        self._tiers = tiers
+        self._services = services
+        self._catalog = catalog
+        self._close_timeout_s = close_timeout_s
+        self._link_list = _links(tiers, services)
+        self.links: Mapping[str, Link] = MappingProxyType({link.name: link for link in self._link_list})
+        self._access = Access(tiers, self._link_list)
+        self._repositories: dict[object, Repository[Any]] = {}
+        self._stop = anyio.Event()
+        self._closed = False
+        self._listeners = 0
+        self._supervisor = Supervisor(self._work)
+
+    # --- lifetime ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the nearest tier, and the others as far as they can be reached. Called by `tierfold.open`."""
+        await self._supervisor.start()
+
+    async def aclose(self, *, timeout_s: float | None = None) -> None:
+        """Deliver what waits for delivery, as far as possible in ``timeout_s``, then close every tier. Idempotent.
+
+        A tier that cannot be reached does not delay it longer; what was not delivered is kept and sent next time.
+
+        Args:
+            timeout_s: By default what `tierfold.open` was given.
+        """
+        if not self._closed:
+            self._closed = True
+            if timeout_s is not None:
+                self._close_timeout_s = timeout_s
+            self._stop.set()
+            with anyio.CancelScope(shield=True):
+                await self._supervisor.stop()
+
+    async def _work(self, started: Callable[[], None]) -> None:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._tiers[0].opened(self._services.context))
+            async with anyio.create_task_group() as tasks:
+                for link in self._link_list:
+                    tasks.start_soon(link.serve)
+                tasks.start_soon(self._look)
+                await self._first_look()
+                self._access.choose()
+                started()
+                await self._stop.wait()
+                await self._last_run()
+                tasks.cancel_scope.cancel()
+
+    async def _first_look(self) -> None:
+        with anyio.move_on_after(_FIRST_LOOK_S):
+            for link in self._link_list:
+                await link.attempted.wait()
+
+    async def _last_run(self) -> None:
+        with anyio.move_on_after(self._close_timeout_s):
+            for link in self._link_list:
+                if link.dirty:
+                    await link.sync()
+
+    async def _look(self) -> None:
+        while True:
+            await anyio.sleep(_LOOK_EVERY_S)
+            if self._link_list or self._listeners:
+                for tier in self._tiers:
+                    tier.look()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the data layer is closed")
+
+    # --- repositories --------------------------------------------------------------------------------------------
+
+    @overload
+    def repo(self, entity: type[T]) -> Repository[T]: ...
+    @overload
+    def repo(self, entity: str) -> Repository[dict[str, Any]]: ...
+
+    def repo(self, entity: type[T] | str) -> Repository[T] | Repository[dict[str, Any]]:
+        """The repository of an entity class, or of raw documents of a type by its name. Made once per class.
+
+        Raises:
+            ConfigError: The class cannot be an entity type, or declares what the configuration file or the store's catalog
+                contradicts; the message shows both sides.
+        """
+        self._require_open()
+        known = self._repositories.get(entity)
+        if known is None:
+            kind = self._catalog.kind(entity, self._access.reader)
+            known = self._repositories[entity] = Repository(kind, self._access)
+        return known
+
+    def events(self) -> Subscription[Change]:
+        """Every change in the tier that is written to, by whomever, from now on, in commit order."""
+        self._require_open()
+
+        def subscribe(push: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
+            leave = self._access.writer.listen(push)
+            self._listeners += 1
+
+            def unsubscribe() -> None:
+                self._listeners -= 1
+                leave()
+
+            return unsubscribe
+
+        return Subscription(subscribe)
+
+    # --- sync and status -----------------------------------------------------------------------------------------
+
+    @property
+    def dirty(self) -> bool:
+        """Whether any link has rows to deliver."""
+        return any(link.dirty for link in self._link_list)
+
+    def status(self) -> Status:
+        """The state of every tier and link now. Reads local stores only."""
+        tiers = [TierStatus(t.name, t.dsn.scheme, t.store is not None, t.durable) for t in self._tiers]
+        links = {link.name: link.status for link in self._link_list}
+        return Status(self._access.durable, self.dirty, tuple(tiers), links)
+
+    async def sync_now(self, link: str | None = None, *, timeout_s: float | None = None) -> SyncReport:
+        """Run one link, or all of them until nothing moves any more.
+
+        A tier that cannot be reached, or not in ``timeout_s``, stands in the report.
+
+        Raises:
+            ConfigError: There is no link of that name.
+        """
+        self._require_open()
+        if link is not None and link not in self.links:
+            raise ConfigError(f"there is no link {link!r}; there are {', '.join(self.links) or 'none'}")
+        chosen = [self.links[link]] if link is not None else self._link_list
+        reports: dict[str, LinkReport] = {}
+        with anyio.move_on_after(timeout_s):
+            for _ in range(len(chosen) + 1):
+                if not await _round(chosen, reports):
+                    break
+        late = LinkReport(None, f"no answer in {timeout_s} s")
+        return SyncReport({each.name: reports.get(each.name, late) for each in chosen})
+
+
+async def _round(links: Sequence[Link], reports: dict[str, LinkReport]) -> bool:
+    """Run each link once, near to far; True when another round could move something."""
+    moved = False
+    for link in links:
+        report = await link.sync()
+        before = reports.get(link.name)
+        reports[link.name] = report if before is None else before.followed_by(report)
+        moved |= report.error is None and bool(report.pulled or report.pushed or report.verified is None)
+    return moved and (len(links) > 1 or any(report.verified is None for report in reports.values()))
+
+
+def _links(tiers: Sequence[OpenTier], services: LinkServices) -> list[Link]:
+    links: list[Link] = []
+    farther: Link | None = None
+    for near, far in zip(reversed(tiers[:-1]), reversed(tiers[1:]), strict=True):
+        interval_s = LOCAL_INTERVAL_S if far.tier.interval is None else duration_s(far.tier.interval)
+        farther = Link(near, far, interval_s, farther, services)
+        links.append(farther)
+    return links[::-1]

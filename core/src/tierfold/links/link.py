@@ -1,0 +1,267 @@
+"""One link as users see it: its task, pausing, requests for a run, and status."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from typing import Final
+
+import anyio
+
+from tierfold.abc.store import LocalStore
+from tierfold.abc.syncable import NearerStore, SyncableStore
+from tierfold.errors import LinkFencedError, PartitionUnavailableError, StoreUnavailableError, TierfoldError
+from tierfold.link.report import RunReport
+from tierfold.links.runner import LinkServices, Runner
+from tierfold.status import LinkReport, LinkState, LinkStatus
+from tierfold.tiers import OpenTier
+from tierfold.wake import Signal
+
+__all__ = ["LOCAL_INTERVAL_S", "Link"]
+
+LOCAL_INTERVAL_S: Final = 2.0
+
+HYDRATE_TIMEOUT_S: Final = 10.0
+_BACKOFF_FIRST_S: Final = 0.25
+_BACKOFF_LAST_S: Final = 60.0
+_GAP_S: Final = 0.005
+"""Between a run that moved something and the next one, so that a busy writer's commits are carried in batches."""
+_POLL_S: Final = 0.05
+_ELSEWHERE_S: Final = 10.0
+
+_log = logging.getLogger("tierfold.links")
+
+
+class _Request:
+    """Somebody waits for a run that begins after the request."""
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.report = LinkReport(None, "the link was closed")
+
+    def answer(self, report: LinkReport) -> None:
+        self.report = report
+        self.done.set()
+
+
+class Link:
+    """The link between two neighbouring tiers. One task serves it; runs happen one at a time."""
+
+    def __init__(
+        self, near: OpenTier, far: OpenTier, interval_s: float, farther: Link | None, services: LinkServices
+    ) -> None:
+        self.name = far.name
+        self._near, self._far, self._farther, self._services = near, far, farther, services
+        self._interval_s = interval_s
+        self._wake = Signal()
+        self._requests: list[_Request] = []
+        self._runner: Runner | None = None
+        self.attempted = anyio.Event()
+        self._paused = self._running = self._elsewhere = self._closed = self._hurry = False
+        self._failures = 0
+        self._error: str | None = None
+        self._last: LinkReport | None = None
+
+    # --- what users see ------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> LinkStatus:
+        return LinkStatus(self.name, self._state(), self.dirty, self._error, self._last)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether rows of the nearer tier wait for delivery."""
+        return isinstance(self._near.store, NearerStore) and self._near.store.has_pending()
+
+    def pause(self) -> None:
+        """Start no further run and bring nothing down. A run under way ends as usual."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Undo `pause`; a run follows at once."""
+        self._paused, self._hurry = False, True
+        self._wake.set()
+
+    def _state(self) -> LinkState:
+        if self._closed:
+            return "closed"
+        if self._paused:
+            return "paused"
+        if self._running:
+            return "running"
+        if self._error is not None:
+            return "failing"
+        if self._runner is None:
+            return "connecting"
+        return "elsewhere" if self._elsewhere else "idle"
+
+    async def sync(self) -> LinkReport:
+        """Have a run happen now and report it; returns at once while the link is paused."""
+        if self._paused:
+            return LinkReport(None, "the link is paused")
+        if self._closed:
+            return LinkReport(None, "the link is closed")
+        request = _Request()
+        self._requests.append(request)
+        self._wake.set()
+        await request.done.wait()
+        return request.report
+
+    # --- hydration -----------------------------------------------------------------------------------------------
+
+    async def hydrate(self, partition: str) -> None:
+        """Bring a partition down from the farther tier, or learn that there is none of that name.
+
+        Raises:
+            PartitionUnavailableError: The farther tier cannot be reached now.
+        """
+        runner = self._runner
+        if self._paused or runner is None:
+            reason = "its link is paused" if self._paused else self._error or "the farther tier is not reached yet"
+            raise PartitionUnavailableError(partition, reason)
+        with anyio.move_on_after(HYDRATE_TIMEOUT_S) as limit:
+            try:
+                await self._hydrate(runner, partition)
+            except (StoreUnavailableError, LinkFencedError) as error:
+                raise PartitionUnavailableError(partition, str(error)) from error
+        if limit.cancelled_caught:
+            raise PartitionUnavailableError(partition, f"it was not brought down within {HYDRATE_TIMEOUT_S:g} s")
+
+    async def _hydrate(self, runner: Runner, partition: str) -> None:
+        if await runner.hold():
+            return await runner.hydrate(partition)
+        near = self._near.near
+        await near.want(partition)
+        while await near.presence(partition) == "unknown":
+            await anyio.sleep(_POLL_S)
+            if await runner.hold():
+                return await runner.hydrate(partition)
+
+    async def _prepare(self, partition: str) -> None:
+        """Have the farther tier bring the partition down first, when it is a tier of this layer with a link of its own."""
+        if self._farther is None:
+            raise PartitionUnavailableError(partition, f"tier {self._far.name!r} does not hold it")
+        await self._farther.hydrate(partition)
+
+    # --- the task ------------------------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Connect, run when there is a reason to, and connect again after a failure; ends when cancelled."""
+        try:
+            while True:
+                await self._near.opened_once.wait()
+                try:
+                    async with self._far.opened(self._services.context) as far:
+                        await self._serve_connected(self._near.near, far)
+                except TierfoldError as error:
+                    self._fail(error)
+                    self.attempted.set()
+                    self._answer(LinkReport(None, str(error)))
+                await self._rest(self._backoff_s())
+        finally:
+            self._closed = True
+            self._answer(LinkReport(None, "the link was closed"))
+
+    async def _serve_connected(self, near: NearerStore, far: SyncableStore) -> None:
+        runner = self._runner = Runner(self.name, near, far, self._prepare, self._services)
+        with ExitStack() as stack:
+            for store in (near, far):
+                if isinstance(store, LocalStore):
+                    stack.callback(store.notify(self._wake.set))
+            try:
+                while True:
+                    await self._rest(await self._turn(runner))
+            finally:
+                self._runner = None
+                with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                    await runner.release()
+
+    async def _turn(self, runner: Runner) -> float:
+        """One run, if it may be, for everybody who asked before it began; returns how long to rest."""
+        asked, self._requests = self._requests, []
+        self._running = not self._paused
+        try:
+            report, rest_s = await self._run_guarded(runner, bool(asked))
+        except BaseException:
+            self._requests += asked
+            raise
+        finally:
+            self._running = False
+        self.attempted.set()
+        for request in asked:
+            request.answer(report)
+        return rest_s
+
+    async def _run_guarded(self, runner: Runner, asked: bool) -> tuple[LinkReport, float]:
+        if self._paused:
+            return LinkReport(None, "the link is paused"), self._interval_s
+        try:
+            return await self._run(runner, asked)
+        except TierfoldError as error:
+            if isinstance(error, LinkFencedError):
+                runner.lose_lease()
+            self._fail(error)
+            return LinkReport(None, str(error)), self._backoff_s()
+
+    async def _run(self, runner: Runner, asked: bool) -> tuple[LinkReport, float]:
+        started_s = anyio.current_time()
+        self._elsewhere = not await runner.hold()
+        if self._elsewhere:
+            return await self._compare_elsewhere(runner, asked), self._interval_s
+        done = await runner.run()
+        report = _public(done, anyio.current_time() - started_s)
+        self._error, self._last = report.error, report
+        self._failures = self._failures + 1 if report.error else 0
+        if report.error:
+            return report, self._backoff_s()
+        return report, _GAP_S if done.moved else self._interval_s
+
+    async def _compare_elsewhere(self, runner: Runner, asked: bool) -> LinkReport:
+        """Another process runs the link: watch it until both sides hold the same, if somebody asked."""
+        self._error, self._failures = None, 0
+        with anyio.move_on_after(_ELSEWHERE_S if asked else 0):
+            while not await runner.is_equal():
+                await anyio.sleep(_POLL_S)
+            return LinkReport(True)
+        return LinkReport(None)
+
+    def _fail(self, error: TierfoldError) -> None:
+        self._failures += 1
+        if self._error != str(error):
+            _log.warning("link %s: %s", self.name, error)
+        self._error = str(error)
+
+    def _backoff_s(self) -> float:
+        """Full jitter: anything up to the doubled limit, so that many clients do not come back together."""
+        limit_s = min(_BACKOFF_LAST_S, _BACKOFF_FIRST_S * 2 ** min(self._failures, 16))
+        drawn = int.from_bytes(self._services.context.random_bytes(4), "big") / 2**32
+        return limit_s * drawn
+
+    async def _rest(self, rest_s: float) -> None:
+        """Wait for the next reason to run. After a failure, new writes are no reason to hurry; a request is."""
+        with anyio.move_on_after(rest_s):
+            while True:
+                await self._wake.wait()
+                if not self._failures or self._requests or self._hurry:
+                    break
+        self._hurry = False
+
+    def _answer(self, report: LinkReport) -> None:
+        asked, self._requests = self._requests, []
+        for request in asked:
+            request.answer(report)
+
+
+def _public(done: RunReport, duration_s: float) -> LinkReport:
+    failed = "; ".join(f"{name}: {reason}" for name, reason in done.failed.items())
+    return LinkReport(
+        done.verified,
+        failed or None,
+        done.pulled,
+        done.pushed,
+        done.conflicts,
+        done.record_bytes,
+        duration_s,
+        tuple(done.deferred),
+        tuple(done.bad),
+    )

@@ -1,0 +1,207 @@
+"""Runs of one link between two open stores: lease, declarations, the run itself, and single partitions on demand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from msgspec import Struct
+
+from tierfold.abc.syncable import LinkLease, NearerStore, PartitionMarks, SyncableStore
+from tierfold.digest import Hasher
+from tierfold.entities.declaration import DEFAULT_RESOLVER, Declaration, disagreements
+from tierfold.errors import ConfigError, LinkFencedError, PartitionUnavailableError
+from tierfold.link.partition import PartitionRun, Terms
+from tierfold.link.report import RunReport
+from tierfold.link.run import finish, plan
+from tierfold.model import FeedToken
+from tierfold.specs import OpenContext, ResolverSpec
+
+__all__ = ["LinkServices", "Runner"]
+
+LEASE_S: Final = 10.0
+PEER_LEASE_S: Final = 3600
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+
+Prepare = Callable[[str], Awaitable[None]]
+
+
+class LinkServices(Struct, frozen=True):
+    """What a layer hands to its links.
+
+    Attributes:
+        holder: Names this layer in link leases.
+        resolver: A resolver by its registered name.
+        hasher: The hasher of an entity type.
+    """
+
+    context: OpenContext
+    holder: bytes
+    resolver: Callable[[str], ResolverSpec]
+    hasher: Callable[[str], Hasher]
+
+
+class Runner:
+    """Works on two open stores, for as long as both are open.
+
+    Args:
+        prepare: Has the farther tier bring a partition down from its own upstream.
+    """
+
+    def __init__(
+        self, name: str, near: NearerStore, far: SyncableStore, prepare: Prepare, services: LinkServices
+    ) -> None:
+        self._name, self._near, self._far, self._prepare, self._services = name, near, far, prepare, services
+        self._lease: LinkLease | None = None
+        self._noted: FeedToken | None = None
+        self._shared: set[tuple[str, bytes]] = set()
+        self._locks: dict[str, anyio.Lock] = {}
+        self._resolvers: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+
+    # --- lease ---------------------------------------------------------------------------------------------------
+
+    async def hold(self) -> bool:
+        """Take or renew the link lease; False while another process holds it."""
+        lease, now_ms = self._lease, self._services.context.clock()
+        if lease is not None and now_ms < lease.until_ms - LEASE_S * 500:
+            return True
+        self._lease = await self._near.lease(self._name, self._services.holder, LEASE_S)
+        if self._lease is None:
+            return False
+        if lease is None or lease.token != self._lease.token:
+            upstream = (await self._far.identity()).store
+            self._noted = await self._near.attach(self._name, upstream, self._lease.token)
+        return True
+
+    async def release(self) -> None:
+        """Let another process have the link at once."""
+        if self._lease is not None:
+            self._lease = None
+            await self._near.release(self._name, self._services.holder)
+
+    def lose_lease(self) -> None:
+        """Another process fenced this one off; ask again."""
+        self._lease = None
+
+    async def is_equal(self) -> bool:
+        """Whether both sides hold the same and nothing waits; for who does not hold the lease."""
+        peer = (await self._near.identity()).store
+        theirs, own = await self._far.scope_root(peer), await self._near.own_root()
+        return theirs.root == own.root and not self._near.has_pending()
+
+    async def _terms(self) -> Terms:
+        assert self._lease is not None, "a run needs the lease"
+        own = await self._near.identity()
+        return Terms(
+            self._name,
+            own.store,
+            self._lease.token,
+            None if own.durable else PEER_LEASE_S,
+            _PAGE_BYTES,
+            self._services.context.clock,
+            self._resolver,
+            frozenset(self.refused),
+            self._services.hasher,
+        )
+
+    def _resolver(self, type: str) -> ResolverSpec:
+        return self._services.resolver(self._resolvers.get(type, DEFAULT_RESOLVER))
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> RunReport:
+        """Bring all present partitions into agreement.
+
+        Raises:
+            LinkFencedError: The lease passed to another process; the next run asks for it again.
+            StoreError: The farther store failed; what was done so far stands.
+        """
+        await self._share_declarations()
+        terms = await self._terms()
+        todo = await plan(self._near, self._far, terms, self._noted)
+        report = RunReport()
+        for partition in todo.partitions:
+            report.add(await self._run_partition(partition, terms))
+        for type, reason in self.refused.items():
+            report.failed[type] = reason
+        if todo.partitions or todo.far_token != self._noted:
+            self._noted = await finish(self._near, self._far, terms, todo, report) or self._noted
+        return report
+
+    async def _run_partition(self, partition: str, terms: Terms) -> RunReport:
+        async with self._alone(partition):
+            try:
+                return await self._attempt(partition, terms)
+            except PartitionUnavailableError as error:
+                return RunReport(verified=None, failed={partition: str(error)})
+
+    async def _attempt(self, partition: str, terms: Terms) -> RunReport:
+        await self._renew()
+        try:
+            return await PartitionRun(self._near, self._far, partition, terms).run()
+        except PartitionUnavailableError:
+            if await self._far.presence(partition) == "present":
+                raise
+        await self._prepare(partition)
+        return await PartitionRun(self._near, self._far, partition, terms).run()
+
+    async def _renew(self) -> None:
+        if not await self.hold():
+            raise LinkFencedError("the lease of this link ran out")
+
+    async def hydrate(self, partition: str) -> None:
+        """Bring one partition down, or learn that the farther tier has none of that name. The lease is held."""
+        async with self._alone(partition):
+            if await self._near.presence(partition) == "present":
+                return
+            if await self._far.presence(partition) != "present":
+                await self._prepare(partition)
+            await self._share_declarations()
+            terms = await self._terms()
+            if await self._is_absent(partition):
+                await self._near.mark_partition(partition, PartitionMarks(presence="absent"), terms.token)
+                return
+            await self._attempt(partition, terms)
+
+    async def _is_absent(self, partition: str) -> bool:
+        if await self._far.presence(partition) == "absent":
+            return True
+        roots = await self._far.roots(partition)
+        return not roots.segments and not (await self._near.view(partition)).roots
+
+    @asynccontextmanager
+    async def _alone(self, partition: str) -> AsyncGenerator[None]:
+        """One run at a time over a partition: a reader's hydration and the link's own run must not mix."""
+        lock = self._locks.setdefault(partition, anyio.Lock())
+        async with lock:
+            yield
+        if not lock.statistics().tasks_waiting:
+            self._locks.pop(partition, None)
+
+    # --- declarations --------------------------------------------------------------------------------------------
+
+    async def _share_declarations(self) -> None:
+        """Both sides keep the same declarations; a type on which they disagree is refused and the rest goes on."""
+        for type, own in (await self._near.declarations()).items():
+            if (type, own) not in self._shared:
+                self._compare(type, own, await self._far.declare(type, own))
+                self._shared.add((type, own))
+        for type, theirs in (await self._far.declarations()).items():
+            if (type, theirs) not in self._shared and type not in self.refused:
+                self._compare(type, await self._near.declare(type, theirs), theirs)
+                self._shared.add((type, theirs))
+
+    def _compare(self, type: str, own: bytes, theirs: bytes) -> None:
+        mine = Declaration.from_bytes(own)
+        self._resolvers[type] = mine.resolver
+        said = disagreements(
+            mine,
+            Declaration.from_bytes(theirs),
+            one_is="the nearer tier",
+            other_is=f"tier {self._name!r}",
+        )
+        if said:
+            self.refused[type] = str(ConfigError(f"entity type {type!r} is not synced: {'; '.join(said)}"))

@@ -1,0 +1,116 @@
+"""`open`: from tiers, configuration file and plugins to a data layer. The composition root of clock and randomness."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Generator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tierfold.abc.clock import Clock
+from tierfold.catalog import Catalog
+from tierfold.config import Config, Tier, read_config
+from tierfold.digest import Hasher
+from tierfold.dsn import parse_dsn
+from tierfold.entities.ids import check_prefix
+from tierfold.errors import ConfigError
+from tierfold.layer import DataLayer
+from tierfold.links.runner import LinkServices
+from tierfold.plugins import load_plugins
+from tierfold.specs import OpenContext
+from tierfold.supervisor import runs_on_asyncio
+from tierfold.tiers import name_tiers
+
+__all__ = ["Opening", "open"]
+
+
+def open(
+    *tiers: str | Tier,
+    prefix: str | None = None,
+    config: str | Path | None = None,
+    plugins: Sequence[object] = (),
+    clock: Clock | None = None,
+    seed: int | None = None,
+    close_timeout_s: float = 5.0,
+) -> Opening:
+    """Open a data layer over one or more stores, near to far.
+
+    ``async with open("lmdb:./data") as data: …``, or on asyncio ``data = await open(…)`` and later ``await data.aclose()``.
+    Nothing happens before it is entered; all errors arise there. A farther tier that cannot be reached is no error.
+
+    Args:
+        tiers: Urls ``scheme:location?option=value``, or `Tier` for more options.
+        prefix: First part of every entity key, "app" by default; programs that share a store share it.
+        config: A ``tierfold.toml`` that names tiers and prefix instead.
+        plugins: Objects with hooks, beside the installed plugins.
+        clock: Milliseconds since 1970; for tests.
+        seed: Makes ids repeatable; for tests.
+        close_timeout_s: How long closing may take to deliver what waits for delivery.
+    """
+    return Opening(tiers, prefix, config, plugins, clock, seed, close_timeout_s)
+
+
+class Opening:
+    """What `open` returns: an async context manager that is also awaitable on asyncio. Use once."""
+
+    def __init__(
+        self,
+        tiers: Sequence[str | Tier],
+        prefix: str | None,
+        config: str | Path | None,
+        plugins: Sequence[object],
+        clock: Clock | None,
+        seed: int | None,
+        close_timeout_s: float,
+    ) -> None:
+        self._tiers, self._prefix, self._config, self._plugins = tiers, prefix, config, plugins
+        self._clock, self._seed, self._close_timeout_s = clock, seed, close_timeout_s
+        self._layer: DataLayer | None = None
+
+    async def __aenter__(self) -> DataLayer:
+        if self._layer is not None:
+            raise ConfigError("this opening was used before; call open again")
+        self._layer = self._assemble()
+        await self._layer.start()
+        return self._layer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._layer is not None:
+            await self._layer.aclose()
+
+    def __await__(self) -> Generator[Any, Any, DataLayer]:
+        if not runs_on_asyncio():
+            raise ConfigError("only asyncio lets a layer be awaited; use `async with open(…)`")
+        return self.__aenter__().__await__()
+
+    def _assemble(self) -> DataLayer:
+        file = self._read_config()
+        plugins = load_plugins(file.plugins, self._plugins)
+        stores = plugins.stores()
+        dsns = [parse_dsn(tier.url, stores, plugins.failed()) for tier in file.tiers]
+        context = OpenContext(self._clock or _wall_ms, _random_bytes(self._seed))
+        services = LinkServices(context, context.random_bytes(16), plugins.resolver, lru_cache(maxsize=1024)(Hasher))
+        catalog = Catalog(check_prefix(file.prefix), plugins, file.entities, context.random_bytes)
+        return DataLayer(name_tiers(file.tiers, dsns), catalog, services, self._close_timeout_s)
+
+    def _read_config(self) -> Config:
+        written = tuple(Tier(tier) if isinstance(tier, str) else tier for tier in self._tiers)
+        if self._config is None:
+            return Config(prefix=self._prefix or "app", tiers=written)
+        if written or self._prefix is not None:
+            raise ConfigError("tiers and prefix stand in the configuration file or in the code, not in both")
+        return read_config(Path(self._config))
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _random_bytes(seed: int | None) -> Callable[[int], bytes]:
+    return os.urandom if seed is None else random.Random(seed).randbytes

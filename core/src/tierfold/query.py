@@ -1,0 +1,180 @@
+"""Queries by ids and by partition, in pages."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import Final, Generic, TypeVar, overload
+
+import msgspec
+from msgspec import Struct
+
+from tierfold.access import Access
+from tierfold.catalog import EntityKind
+from tierfold.entities.ids import check_key, entity_key, split_id
+from tierfold.errors import PartitionUnavailableError, QueryError
+from tierfold.model import Record, SegmentName
+
+__all__ = ["Page", "Query"]
+
+T = TypeVar("T")
+
+DEFAULT_PAGE: Final = 256
+
+
+class Page(Sequence[T]):
+    """Some of a query's entities.
+
+    Attributes:
+        next: Cursor of the page behind this one, None at the end. Opaque; it survives inserts and deletes.
+        complete: False when partitions in ``missing`` could not be reached, so their entities are left out.
+    """
+
+    def __init__(self, items: Sequence[T], next: str | None, missing: Sequence[str]) -> None:
+        self.items = tuple(items)
+        self.next = next
+        self.missing = tuple(missing)
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+
+class _Cursor(Struct, frozen=True, array_like=True):
+    """Where a page ended: type, logical key of the partition, id of the last entity, how many were given so far."""
+
+    type: str
+    partition: str
+    id: str
+    given: int
+
+
+class Query(Generic[T]):
+    """A question that was not asked yet. Iterate it, or ask for pages; each use asks anew.
+
+    Entities come partition by partition, by name, and within one in the store's own fixed order.
+    """
+
+    def __init__(
+        self,
+        kind: EntityKind,
+        access: Access,
+        *,
+        ids: Iterable[str] | None,
+        partitions: Iterable[str] | None,
+        limit: int | None,
+    ) -> None:
+        if limit is not None and limit < 1:
+            raise QueryError(f"limit is {limit}; a query gives at least one entity")
+        self._type = kind.declaration.name
+        self._prefix = kind.prefix
+        self._load: Callable[[Record], T] = kind.adapter.load
+        self._access = access
+        self._ids = None if ids is None else list(ids)
+        self._partitions = None if partitions is None else sorted({check_key(key) for key in partitions})
+        self._limit = limit
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Stream in bounded memory.
+
+        Raises:
+            PartitionUnavailableError: A partition cannot be reached; what came before it was given.
+        """
+        after: str | None = None
+        while True:
+            page = await self.page(after=after)
+            for item in page.items:
+                yield item
+            if page.missing:
+                raise PartitionUnavailableError(page.missing[0])
+            after = page.next
+            if after is None:
+                return
+
+    async def all(self) -> list[T]:
+        """Every entity at once."""
+        return [item async for item in self]
+
+    async def page(self, *, after: str | None = None, size: int = DEFAULT_PAGE) -> Page[T]:
+        """The next entities behind a cursor, at most ``size``.
+
+        Raises:
+            QueryError: The cursor is of another query or none at all.
+        """
+        start = _Cursor(self._type, "", "", 0) if after is None else self._open(after)
+        want = size if self._limit is None else min(size, self._limit - start.given)
+        records: list[tuple[str, Record]] = []
+        missing: list[str] = []
+        if want > 0:
+            for partition in [key for key in await self._keys() if key >= start.partition]:
+                behind = start.id if partition == start.partition else None
+                await self._read(partition, behind or None, want + 1 - len(records), records, missing)
+                if len(records) > want:
+                    break
+        page = records[:want]
+        given = start.given + len(page)
+        ended = len(records) <= want or given == self._limit
+        cursor = None if ended else _Cursor(self._type, page[-1][0], page[-1][1].id, given)
+        return Page([self._load(record) for _, record in page], None if cursor is None else _seal(cursor), missing)
+
+    async def _keys(self) -> list[str]:
+        """Logical keys of the partitions asked for, ascending."""
+        if self._ids is not None:
+            keys = {split_id(id)[0] for id in self._ids}
+            return sorted(keys if self._partitions is None else keys.intersection(self._partitions))
+        if self._partitions is not None:
+            return self._partitions
+        found = map(self._key_of, await self._access.segments(self._type))
+        return sorted({key for key in found if key is not None})
+
+    def _key_of(self, segment: SegmentName) -> str | None:
+        return segment.partition[len(self._prefix) + 1 :] if segment.partition.startswith(self._prefix + ".") else None
+
+    async def _read(
+        self, key: str, after: str | None, limit: int, records: list[tuple[str, Record]], missing: list[str]
+    ) -> None:
+        """Append up to ``limit`` records of one partition; those that wait for an unreachable one are given, too."""
+        segment = SegmentName(self._type, entity_key(self._prefix, key))
+        reader = self._access.reader
+        try:
+            present = await self._access.bring(segment.partition)
+        except PartitionUnavailableError:
+            missing.append(key)
+            present = False
+        if self._ids is not None:
+            found = self._by_ids(segment, key, after)
+        else:
+            found = (reader.page if present else reader.page_held)(segment, after, limit)
+        records += [(key, record) for record in found[:limit]]
+
+    def _by_ids(self, segment: SegmentName, key: str, after: str | None) -> list[Record]:
+        ids = sorted({id for id in self._ids or () if split_id(id)[0] == key and (after is None or id > after)})
+        found = (self._access.reader.find_held(segment, id) for id in ids)
+        return [record for record in found if record is not None and not record.deleted]
+
+    def _open(self, text: str) -> _Cursor:
+        try:
+            cursor = msgspec.msgpack.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Cursor)
+        except (msgspec.MsgspecError, Base64Error, ValueError):
+            raise QueryError("the cursor is none of this program's") from None
+        if cursor.type != self._type:
+            raise QueryError(f"the cursor is of a query over {cursor.type!r}, this one is over {self._type!r}")
+        return cursor
+
+
+def _seal(cursor: _Cursor) -> str:
+    return urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()

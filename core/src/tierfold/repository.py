@@ -1,0 +1,319 @@
+"""Repositories: entities of one type, saved and found."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from tierfold.access import Access
+from tierfold.catalog import EntityKind, require_agreement
+from tierfold.entities.declaration import Declaration
+from tierfold.entities.ids import entity_key, new_suffixes, split_id
+from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWriteError, ValidationError
+from tierfold.instants import datetime_of
+from tierfold.model import ABSENT, ANY, Commit, Digest, Meta, Record, SegmentName, Stored, Write
+from tierfold.query import Query
+
+__all__ = ["Repository"]
+
+T = TypeVar("T")
+
+_KNOWN_KEYS: Final = 65_536
+_HASH_BYTES: Final = 16
+
+
+class Repository(Generic[T]):
+    """Entities of one type. Made by `DataLayer.repo`.
+
+    Every call that reads a partition that is not here brings it down first, and raises `PartitionUnavailableError` when no
+    tier that holds it can be reached. What was written here and waits for its partition is found all the same.
+    """
+
+    def __init__(self, kind: EntityKind, access: Access) -> None:
+        self._kind = kind
+        self._access = access
+        self._adapter = kind.adapter
+        self._load: Callable[[Record], T] = kind.adapter.load
+        self._find = access.reader.find
+        self._segments: dict[str, SegmentName] = {}
+        self._declared = False
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    async def get(self, id: str) -> T | None:
+        """The entity, or None when its absence is known.
+
+        Raises:
+            ValidationError: ``id`` is no id, or what is stored does not fit the class.
+            PartitionUnavailableError: Its partition is not here and no tier that holds it can be reached.
+        """
+        segment = self._segments.get(id[: id.rfind(".")]) or self._segment_of(id)
+        try:
+            record = self._find(segment, id)
+        except PartitionUnavailableError:
+            record = await self._find_brought(segment, id)
+        return None if record is None or record.deleted else self._load(record)
+
+    async def get_stored(self, id: str) -> Stored[T] | None:
+        """The entity and its meta, of one snapshot."""
+        segment, record = await self._record(id)
+        return None if record is None else Stored(self._load(record), self._meta(segment, record))
+
+    async def meta(self, id: str) -> Meta | None:
+        """What the store knows about the entity, without loading it."""
+        segment, record = await self._record(id)
+        return None if record is None else self._meta(segment, record)
+
+    async def get_many(self, ids: Iterable[str]) -> dict[str, T]:
+        """The entities that exist among ``ids``, in their order; those of one partition are of one snapshot."""
+        wanted = list(ids)
+        found: dict[str, Record] = {}
+        by_segment: dict[SegmentName, list[str]] = {}
+        for id in wanted:
+            by_segment.setdefault(self._segment_of(id), []).append(id)
+        for segment, some in by_segment.items():
+            found |= await self._find_many(segment, some)
+        return {id: self._load(found[id]) for id in wanted if id in found}
+
+    async def _find_many(self, segment: SegmentName, ids: Sequence[str]) -> dict[str, Record]:
+        reader = self._access.reader
+        try:
+            return reader.find_many(segment, ids)
+        except PartitionUnavailableError:
+            records = {id: await self._find_brought(segment, id) for id in ids}
+            return {id: record for id, record in records.items() if record is not None and not record.deleted}
+
+    async def _record(self, id: str) -> tuple[SegmentName, Record | None]:
+        segment = self._segment_of(id)
+        try:
+            record = self._find(segment, id)
+        except PartitionUnavailableError:
+            record = await self._find_brought(segment, id)
+        return segment, None if record is None or record.deleted else record
+
+    async def _find_brought(self, segment: SegmentName, id: str) -> Record | None:
+        """Read from a partition that is not here yet."""
+        reader = self._access.reader
+        try:
+            present = await self._access.bring(segment.partition)
+        except PartitionUnavailableError:
+            held = reader.find_held(segment, id)
+            if held is None:
+                raise
+            return held
+        return self._find(segment, id) if present else reader.find_held(segment, id)
+
+    def _meta(self, segment: SegmentName, record: Record) -> Meta:
+        return Meta(
+            record.id,
+            segment.type,
+            self._logical_key(segment),
+            record.etag,
+            record.version,
+            record.schema,
+            datetime_of(record.birth),
+            datetime_of(record.stamp),
+            self._access.pending(segment, record),
+        )
+
+    def query(
+        self, *, ids: Iterable[str] | None = None, partitions: Iterable[str] | None = None, limit: int | None = None
+    ) -> Query[T]:
+        """The entities of some ids, of some partitions, or all of them, in pages.
+
+        Args:
+            partitions: Logical keys, as in ``"oslo"``; None = all that any reachable tier has.
+            limit: At most so many in all.
+        """
+        return Query(self._kind, self._access, ids=ids, partitions=partitions, limit=limit)
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    async def create(self, entity: T) -> T:
+        """Save an entity that must not exist yet.
+
+        Raises:
+            AlreadyExistsError: A live entity has its id.
+        """
+        known_id = bool(self._adapter.id_of(entity)) or self._kind.declaration.id is not None
+        entity, write = self._write(entity, ABSENT)
+        if known_id:
+            await self._access.bring_to_writer(write.segment.partition)
+        return (await self._save([entity], [write]))[0]
+
+    async def save(self, entity: T, *, if_match: str | None = None) -> T:
+        """Store an entity, new or not, in the nearest durable tier, and fill in its system fields.
+
+        The id is assigned before the write, so repeating a failed save cannot make two.
+
+        Args:
+            if_match: The etag it must have now.
+
+        Returns:
+            The same object; of a frozen class a copy.
+
+        Raises:
+            StaleWriteError: It has another etag, or does not exist; ``current`` carries the entity as it is.
+            ValidationError: A value cannot be stored, or a field of its partition was changed (use `move`).
+        """
+        entity, write = self._write(entity, ANY if if_match is None else _hash_of(if_match))
+        if if_match is not None:
+            await self._access.bring_to_writer(write.segment.partition)
+        return (await self._save([entity], [write]))[0]
+
+    async def save_many(self, entities: Iterable[T]) -> list[T]:
+        """Store entities in one atomic batch. All are validated before any is written."""
+        prepared = [self._write(entity, ANY) for entity in entities]
+        return await self._save([entity for entity, _ in prepared], [write for _, write in prepared])
+
+    async def modify(self, id: str, change: Callable[[T], T | None]) -> T:
+        """Read, change and save until nobody else wrote in between.
+
+        Args:
+            change: Changes the entity in place, or returns what to save. May be called more than once.
+
+        Raises:
+            NotFoundError: There is no such entity.
+        """
+        while True:
+            record = await self._record_to_write(id)
+            if record is None:
+                raise NotFoundError(self._kind.declaration.name, id)
+            before = self._load(record)
+            try:
+                return await self.save(change(before) or before, if_match=record.etag)
+            except StaleWriteError:
+                continue
+
+    async def move(self, id: str, **fields: Any) -> T:
+        """Change fields that the partition depends on: deletes the entity and creates it under a new id, atomically here.
+
+        Farther tiers receive the two partitions separately and can see both entities, or neither, for a moment.
+
+        Raises:
+            NotFoundError: There is no such entity.
+            AlreadyExistsError: The new id is taken.
+        """
+        record = await self._record_to_write(id)
+        if record is None:
+            raise NotFoundError(self._kind.declaration.name, id)
+        document = self._adapter.to_document(self._load(record))
+        moved = self._adapter.from_document({**document, **fields, "id": ""})
+        target = self._adapter.with_id(moved, self._new_id(moved, split_id(id)[1]))
+        entity, create = self._write(target, ABSENT)
+        if self._adapter.id_of(entity) == id:
+            return await self.save(self._adapter.with_id(moved, id), if_match=record.etag)
+        await self._access.bring_to_writer(create.segment.partition)
+        remove = Write(self._segment_of(id), id, None, expected=record.hash)
+        commit = await self._commit([remove, create])
+        return self._fill(entity, commit.written[1].record)
+
+    async def delete(self, id: str, *, if_match: str | None = None) -> bool:
+        """Delete the entity; False when there was none.
+
+        Raises:
+            StaleWriteError: ``if_match`` is given and the entity has another etag, or does not exist.
+        """
+        segment = self._segment_of(id)
+        await self._access.bring_to_writer(segment.partition)
+        expected = ANY if if_match is None else _hash_of(if_match)
+        commit = await self._commit([Write(segment, id, None, expected=expected)])
+        return commit.written[0].record is not None
+
+    def dump(self, entity: T) -> dict[str, Any]:
+        """The entity as a document of plain values."""
+        return self._adapter.to_document(entity)
+
+    def load(self, doc: Mapping[str, Any]) -> T:
+        """The inverse of `dump`."""
+        return self._adapter.from_document(doc)
+
+    async def _save(self, entities: Sequence[T], writes: Sequence[Write]) -> list[T]:
+        commit = await self._commit(writes)
+        pairs = zip(entities, commit.written, strict=True)
+        return [self._fill(entity, written.record) for entity, written in pairs]
+
+    def _fill(self, entity: T, record: Record | None) -> T:
+        assert record is not None, "only a delete leaves no record"
+        return self._adapter.fill(entity, record)
+
+    async def _commit(self, writes: Sequence[Write]) -> Commit:
+        if not self._declared:
+            await self._declare()
+        try:
+            return await self._access.write(writes)
+        except StaleWriteError as error:
+            current = self._load(error.current) if isinstance(error.current, Record) else None
+            raise StaleWriteError(error.type, error.id, current, error.current_etag) from None
+
+    async def _declare(self) -> None:
+        """The first write of a type puts its declaration into the catalog; reads never do."""
+        declaration = self._kind.declaration
+        stored = await self._access.declare(declaration.name, declaration.to_bytes())
+        require_agreement(declaration, Declaration.from_bytes(stored))
+        self._declared = True
+
+    async def _record_to_write(self, id: str) -> Record | None:
+        """The record in the tier that is written to, which a cache in front of it may lag behind."""
+        segment = self._segment_of(id)
+        await self._access.bring_to_writer(segment.partition)
+        record = self._access.writer.find_held(segment, id)
+        return None if record is None or record.deleted else record
+
+    # --- ids and partitions --------------------------------------------------------------------------------------
+
+    def _write(self, entity: T, expected: Digest) -> tuple[T, Write]:
+        """Give an entity its id and its place."""
+        id = self._adapter.id_of(entity)
+        if not id:
+            id = self._new_id(entity, None)
+            entity = self._adapter.with_id(entity, id)
+            segment = self._segment_of(id)
+        else:
+            segment = self._segment_of(id)
+            self._check_partition(entity, id)
+        payload = self._adapter.dump(entity)
+        return entity, Write(segment, id, payload, self._kind.declaration.schema, expected, self._adapter.merge)
+
+    def _new_id(self, entity: T, suffix: str | None) -> str:
+        template = self._kind.suffix
+        if template is not None:
+            suffix = template.render(self._adapter.fields_of(entity, template.fields))
+        return f"{self._partition_of(entity)}.{suffix or new_suffixes(1, self._kind.random_bytes)[0]}"
+
+    def _partition_of(self, entity: T) -> str:
+        strategy = self._kind.strategy
+        fields = self._adapter.fields_of(entity, strategy.fields)
+        return strategy.partition_of(self._kind.declaration.name, fields)
+
+    def _check_partition(self, entity: T, id: str) -> None:
+        key, declared = split_id(id)[0], self._partition_of(entity)
+        if key != declared:
+            name = self._kind.declaration.name
+            reason = f"the id says partition {key!r}, the fields say {declared!r}; use {name} repository's move()"
+            raise ValidationError(reason, path="$.id", id=id)
+
+    def _segment_of(self, id: str) -> SegmentName:
+        key = split_id(id)[0]
+        known = self._segments.get(key)
+        if known is None:
+            if len(self._segments) >= _KNOWN_KEYS:
+                self._segments.clear()
+            name = self._kind.declaration.name
+            known = self._segments[key] = SegmentName(name, entity_key(self._kind.prefix, key))
+        return known
+
+    def _logical_key(self, segment: SegmentName) -> str:
+        return segment.partition.removeprefix(self._kind.prefix + ".")
+
+
+def _hash_of(etag: str) -> Digest:
+    try:
+        hash = urlsafe_b64decode(etag.strip('"') + "==")
+    except (Base64Error, ValueError):
+        hash = b""
+    if len(hash) != _HASH_BYTES:
+        raise ValidationError("an etag has 22 characters, as `meta` gives them", path="$.if_match")
+    return Digest(hash)

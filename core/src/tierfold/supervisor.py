@@ -1,0 +1,102 @@
+"""The task that a layer's background work lives in, so that a layer may be opened in one task and closed in another.
+
+A task group held across a fixture's ``yield`` fails with "exit cancel scope in a different task"; therefore on asyncio the
+work gets a task of its own. Trio has no such tasks, so there the layer is entered and left in one task.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskGroup
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+__all__ = ["Supervisor", "runs_on_asyncio"]
+
+
+def runs_on_asyncio() -> bool:
+    """Whether the running event loop is asyncio's."""
+    if "asyncio" not in sys.modules:
+        return False
+    from asyncio import get_running_loop
+
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class Supervisor:
+    """Runs ``work(started)`` from `start` until `stop`; ``work`` ends by itself once it is told to.
+
+    What ``work`` raises before it calls ``started`` comes out of `start`, later out of `stop`.
+    """
+
+    def __init__(self, work: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+        self._work = work
+        self._ready = anyio.Event()
+        self._ended = anyio.Event()
+        self._started = False
+        self._error: BaseException | None = None
+        self._task: Task[None] | None = None
+        self._group: TaskGroup | None = None
+
+    async def start(self) -> None:
+        """Return once the work has started, or raise why it could not."""
+        if runs_on_asyncio():
+            from asyncio import create_task
+
+            self._task = create_task(self._run(), name="tierfold")
+        else:
+            self._group = anyio.create_task_group()
+            await self._group.__aenter__()
+            self._group.start_soon(self._run)
+        try:
+            await self._ready.wait()
+        except BaseException:
+            await self._abandon()
+            raise
+        if not self._started:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Wait for the end of the work, which was told to end."""
+        await self._ended.wait()
+        if self._group is not None:
+            group, self._group = self._group, None
+            await group.__aexit__(None, None, None)
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self) -> None:
+        """End the work where it is."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._group is not None:
+            self._group.cancel_scope.cancel()
+
+    async def _abandon(self) -> None:
+        self.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._ended.wait()
+            if self._group is not None:
+                await self._group.__aexit__(None, None, None)
+
+    async def _run(self) -> None:
+        try:
+            await self._work(self._note_start)
+        except Exception as error:  # noqa: BLE001 - kept for who started it
+            self._error = error
+        finally:
+            self._ready.set()
+            self._ended.set()
+
+    def _note_start(self) -> None:
+        self._started = True
+        self._ready.set()

@@ -1,0 +1,88 @@
+"""The opened tiers of a layer, near to far."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+
+from tierfold.abc.store import EntityStore, LocalStore
+from tierfold.abc.syncable import NearerStore, SyncableStore
+from tierfold.config import Tier
+from tierfold.dsn import Dsn
+from tierfold.errors import ConfigError
+from tierfold.specs import OpenContext
+
+__all__ = ["OpenTier", "name_tiers"]
+
+
+class OpenTier:
+    """One store of the list. ``store`` is None until it is opened, and again after it was lost."""
+
+    def __init__(self, name: str, tier: Tier, dsn: Dsn) -> None:
+        self.name, self.tier, self.dsn = name, tier, dsn
+        self.store: SyncableStore | None = None
+        self.durable: bool | None = None
+        self.opened_once = anyio.Event()
+
+    @asynccontextmanager
+    async def opened(self, context: OpenContext) -> AsyncIterator[SyncableStore]:
+        """Hold the store open for the length of the block.
+
+        Raises:
+            StoreError: It cannot be opened now, or at all.
+        """
+        spec = self.dsn.spec
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(spec.open(self.dsn.location, self.dsn.options, context))
+            self.store = _syncable(self.name, store)
+            self.durable = (await self.store.identity()).durable
+            self.opened_once.set()
+            try:
+                yield self.store
+            finally:
+                self.store = None
+
+    def look(self) -> None:
+        """Notice commits of other processes, where the store can tell."""
+        if isinstance(self.store, LocalStore):
+            self.store.look()
+
+    @property
+    def near(self) -> NearerStore:
+        """The store as the nearer side of a link."""
+        if not isinstance(self.store, NearerStore):
+            raise ConfigError(f"tier {self.name!r} ({self.dsn.scheme}:) cannot be the nearer side of a link")
+        return self.store
+
+
+def _syncable(name: str, store: EntityStore) -> SyncableStore:
+    if not isinstance(store, SyncableStore):
+        raise ConfigError(f"tier {name!r}: this kind of store cannot be a tier")
+    return store
+
+
+def name_tiers(tiers: Sequence[Tier], dsns: Sequence[Dsn]) -> list[OpenTier]:
+    """Give every tier its name: the one written, else the location of a memory tier, else the scheme, numbered if need be.
+
+    Raises:
+        ConfigError: No tier, or a name given twice.
+    """
+    if not tiers:
+        raise ConfigError("a layer needs at least one tier, such as open('lmdb:./data')")
+    names: list[str] = []
+    for tier, dsn in zip(tiers, dsns, strict=True):
+        names.append(tier.name or _default_name(dsn, names))
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two tiers are named {name!r}; give each its own name")
+    return [OpenTier(name, tier, dsn) for name, tier, dsn in zip(names, tiers, dsns, strict=True)]
+
+
+def _default_name(dsn: Dsn, taken: Sequence[str]) -> str:
+    wanted = dsn.location if dsn.scheme == "memory" and dsn.location else dsn.scheme
+    number, name = 2, wanted
+    while name in taken:
+        name, number = f"{wanted}-{number}", number + 1
+    return name
