@@ -13,6 +13,7 @@ from msgspec import Struct
 __all__ = [
     "ABSENT",
     "ANY",
+    "CONTENT",
     "Change",
     "ChangeKind",
     "Commit",
@@ -58,8 +59,8 @@ class SegmentName(Struct, frozen=True, order=True, gc=False):
 
 # --- records -----------------------------------------------------------------------------------------------------
 
-_FIXED = Packing(">16s16sBIQHI")
-_PAYLOAD_LIMIT: Final = 2**32 - 1
+CONTENT: Final = Packing(">16s16sBIQHI")
+"""The fixed part of `Record.content`."""
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -124,7 +125,7 @@ def pack_content(
     extension: bytes = b"",
 ) -> bytes:
     """The canonical form of a record, as `Record` describes it."""
-    head = _FIXED.pack(stamp, birth, deleted, schema, version, len(id), len(extension))
+    head = CONTENT.pack(stamp, birth, deleted, schema, version, len(id), len(extension))
     return head + id + extension + payload
 
 

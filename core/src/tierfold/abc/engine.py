@@ -16,6 +16,9 @@ class ReadTransaction(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """E1: the value under ``key``, byte for byte as put, or None."""
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """E17: what `get` answers for each key, in their order."""
+
     def scan(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
         """E2: every pair with ``low <= key < high``, ascending. Ends with the transaction; a put or delete in the same
         transaction invalidates it, so collect first."""

@@ -91,6 +91,10 @@ class _Read(ReadTransaction):
     def get(self, key: bytes) -> bytes | None:
         return self._rows.get(key)
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        get = self._rows.get
+        return [get(key) for key in keys]
+
     def scan(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
         for pair in self._rows.scan(low, high):
             yield pair

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from threading import RLock
 from typing import Any
 
 from tierfold.abc.store import Listener
-from tierfold.layout import FEED, SEGMENT_ROWS, UP, Row, end_of
-from tierfold.model import Change, ChangeKind, Digest, Record, SegmentName, etag_of
+from tierfold.layout import FEED, SEGMENT_ROWS, UP, end_of
+from tierfold.model import Change, ChangeKind, Digest, Origin, Record, SegmentName, etag_of
 from tierfold.records.answering import changed_rows
 from tierfold.records.session import Moved, WriteSession
 from tierfold.records.snapshot import Snapshot
@@ -55,7 +55,7 @@ class Told:
             if self._listeners:
                 self._tell_until(session.first_seq - 1)
                 fresh = last > self._seq
-                self._tell([_change(moved) for moved in session.moved if fresh or not moved.hash])
+                self._tell([change for moved in session.moved for change in _changes(moved, fresh)])
             self._seq = max(self._seq, last)
             if session.moved:
                 self._call()
@@ -81,7 +81,7 @@ class Told:
         if last <= self._seq:
             return
         with self._snapshot() as reading:
-            changes = [_change(moved) for moved in _moved_between(reading, self._seq + 1, last)]
+            changes = _changes_between(reading, self._seq + 1, last)
         self._seq = last
         self._tell(changes)
 
@@ -95,26 +95,29 @@ class Told:
             callback()
 
 
-def _moved_between(reading: Reading, first: int, last: int) -> Iterable[Moved]:
+def _changes_between(reading: Reading, first: int, last: int) -> list[Change]:
     """Rows whose newest seq lies in the range; those rewritten since are told of with their later seq."""
-    found: list[tuple[int, Moved]] = []
+    found: list[tuple[int, Change]] = []
     for _, number in list(reading.txn.scan(FEED + first.to_bytes(8, "big"), end_of(FEED))):
         row = SEGMENT_ROWS.get(reading.txn, number)
         state = reading.find(SegmentName(row.type, row.partition)) if row else None
         if state is not None:
-            found += [(entry.seq, _moved(state.name, entry)) for _, entry in changed_rows(reading, state, first, last)]
-    return [moved for _, moved in sorted(found, key=lambda pair: pair[0])]
+            for _, entry in changed_rows(reading, state, first, last):
+                origin: Origin = "sync" if entry.via == UP else "local"
+                found.append((entry.seq, _change(state.name, origin, entry.content, entry.hash)))
+    return [change for _, change in sorted(found, key=lambda pair: pair[0])]
 
 
-def _moved(name: SegmentName, row: Row) -> Moved:
-    return Moved(name, row.content, row.hash, "sync" if row.via == UP else "local")
+def _changes(moved: Moved, fresh: bool) -> list[Change]:
+    """What a commit of this process changed; rows that it let go have no seq and are never known already."""
+    name, origin = moved.name, moved.origin
+    return [_change(name, origin, content, hash) for _, _, content, hash, _, _, _ in moved.entries if fresh or not hash]
 
 
-def _change(moved: Moved) -> Change:
-    name = moved.name
-    record = Record(name.type, moved.content, Digest(moved.hash))
-    if moved.hash:
+def _change(name: SegmentName, origin: Origin, content: bytes, hash: bytes) -> Change:
+    record = Record(name.type, content, Digest(hash))
+    if hash:
         kind: ChangeKind = "deleted" if record.deleted else "saved"
     else:
-        kind = "evicted" if moved.origin == "hydrate" else "deleted"
-    return Change(kind, name.type, record.id, name.partition, etag_of(moved.hash), moved.origin)
+        kind = "evicted" if origin == "hydrate" else "deleted"
+    return Change(kind, name.type, record.id, name.partition, etag_of(hash), origin)

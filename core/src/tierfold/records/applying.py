@@ -251,6 +251,7 @@ class _Batch:
                 self.deferred[key] = (due_ms, record_of(self.state, row) if row else None)
             else:
                 self._compare_and_set(key, push, row)
+        self.session.see(entry[2] for entry in self.entries)
         self.session.put_many(self.state, self.entries, "sync")
         return Applied(tuple(self.accepted), self.refused, self.deferred, self.bad, self.session.position(self.state))
 

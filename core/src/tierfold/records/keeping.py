@@ -27,7 +27,7 @@ from tierfold.layout import (
 from tierfold.model import FeedToken, StoreId
 from tierfold.records.answering import tombstone_keys
 from tierfold.records.applying import acknowledged_by
-from tierfold.records.session import Moved, WriteSession
+from tierfold.records.session import WriteSession
 from tierfold.records.settling import mark, require_lease
 from tierfold.records.snapshot import SegmentState
 
@@ -245,8 +245,7 @@ class EvictUnit:
             if session.is_dirty(state, row):
                 dirty = True
             else:
-                session.remove(state, key[5:], row)
-                session.moved.append(Moved(state.name, row.content, b"", "hydrate"))
+                session.remove(state, key[5:], row, "hydrate")
         return dirty
 
 

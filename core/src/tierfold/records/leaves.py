@@ -6,8 +6,8 @@ last leaf row at or before its key. A leaf splits into 16 when it holds more tha
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from struct import Struct as Packing
 from typing import Final
 
@@ -80,54 +80,53 @@ def _leaf_of(txn: ReadTransaction, prefix: bytes, key: bytes) -> _Leaf:
 
 
 def add_to_leaves(txn: WriteTransaction, number: bytes, deltas: Sequence[Delta]) -> None:
-    """Fold changes into the leaf rows. The records themselves must be written already: a split reads them.
+    """Fold changes into the leaf rows. The records themselves must be written already: a split may read them.
 
     Args:
         deltas: Ascending by record key; a key may occur more than once.
     """
     prefix = LEAF + number
     pairs: list[tuple[bytes, bytes]] = []
-    leaf: _Leaf | None = None
-    high = b""
-    for key, total, count in deltas:
-        if leaf is None or key >= high:
-            if leaf is not None:
-                pairs.extend(_rows(txn, number, leaf))
-            leaf = _leaf_of(txn, prefix, key)
-            high = leaf.high()
-        leaf.total = (leaf.total + total) % MODULUS
-        leaf.count += count
-    if leaf is not None:
-        pairs.extend(_rows(txn, number, leaf))
+    start = 0
+    while start < len(deltas):
+        leaf = _leaf_of(txn, prefix, deltas[start][0])
+        end = bisect_left(deltas, (leaf.high(),), start)
+        pairs += [part.pair(prefix) for part in _changed(txn, number, leaf, deltas[start:end])]
+        start = end
     txn.put_sorted(pairs)
 
 
-def _rows(txn: ReadTransaction, number: bytes, leaf: _Leaf) -> Iterable[tuple[bytes, bytes]]:
-    prefix = LEAF + number
+def _changed(txn: ReadTransaction, number: bytes, leaf: _Leaf, deltas: Sequence[Delta]) -> Iterable[_Leaf]:
+    was_empty = leaf.count == 0
+    leaf.total = (leaf.total + sum([total for _, total, _ in deltas])) % MODULUS
+    leaf.count += sum([count for _, _, count in deltas])
     if leaf.count <= LEAF_LIMIT or leaf.depth == _MAX_DEPTH:
-        return (leaf.pair(prefix),)
-    heads = live_heads(txn, number, leaf.low, leaf.high())
-    return [part.pair(prefix) for part in _split(heads, leaf.low, leaf.depth)]
+        return (leaf,)
+    if was_empty and leaf.count == len(deltas):
+        items = [(key, total) for key, total, _ in deltas]
+    else:
+        heads = live_heads(txn, number, leaf.low, leaf.high())
+        items = [(key, int.from_bytes(hash, "big")) for key, hash in heads]
+    return _split(items, leaf.low, leaf.depth)
 
 
-def _split(heads: Sequence[Head], low: bytes, depth: int) -> Iterator[_Leaf]:
-    if len(heads) <= LEAF_LIMIT or depth == _MAX_DEPTH:
-        yield _Leaf(low, depth, sum(int.from_bytes(hash, "big") for _, hash in heads) % MODULUS, len(heads))
+def _split(items: Sequence[tuple[bytes, int]], low: bytes, depth: int) -> Iterator[_Leaf]:
+    """Leaves for (record key, hash as a number) of one range, ascending, none of them too full."""
+    if len(items) <= LEAF_LIMIT or depth == _MAX_DEPTH:
+        yield _Leaf(low, depth, sum([number for _, number in items]) % MODULUS, len(items))
         return
-    below = _by_nibble(heads, depth)
-    start = int.from_bytes(low, "big")
-    for nibble in range(16):
-        first = (start + (nibble << 4 * (_MAX_DEPTH - depth - 1))).to_bytes(8, "big")
-        yield from _split(below.get(nibble, ()), first, depth + 1)
+    below: list[list[tuple[bytes, int]]] = [[] for _ in range(16)]
+    byte, shift = depth >> 1, 0 if depth & 1 else 4
+    for item in items:
+        below[item[0][byte] >> shift & 15].append(item)
+    start, step = int.from_bytes(low, "big"), 1 << 4 * (_MAX_DEPTH - depth - 1)
+    for nibble, some in enumerate(below):
+        yield from _split(some, (start + nibble * step).to_bytes(8, "big"), depth + 1)
 
 
 def _nibble(key: bytes, depth: int) -> int:
     byte = key[depth >> 1]
     return byte & 15 if depth & 1 else byte >> 4
-
-
-def _by_nibble(heads: Sequence[Head], depth: int) -> dict[int, list[Head]]:
-    return {nibble: list(group) for nibble, group in groupby(heads, key=lambda head: _nibble(head[0], depth))}
 
 
 def children(txn: ReadTransaction, number: bytes, prefix: str) -> tuple[tuple[bytes, ...], int]:

@@ -1,113 +1,162 @@
-"""Local writes: what a repository saves and deletes becomes records with stamps of this store."""
+"""Local writes: what a repository saves and deletes becomes records with stamps of this store.
+
+The loops here are the cost of `save_many`, so they call as little as they can.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from tierfold.clock import hlc_of, stamp_of
+
 from tierfold.digest import Hasher
 from tierfold.errors import AlreadyExistsError, StaleWriteError
-from tierfold.layout import Row
-from tierfold.model import ABSENT, ANY, Commit, Digest, Record, SegmentName, Write, Written, etag_of, pack_content
+from tierfold.layout import RECORD, Row, open_row
+from tierfold.model import (
+    ABSENT,
+    ANY,
+    CONTENT,
+    Commit,
+    Digest,
+    Record,
+    SegmentName,
+    Write,
+    Written,
+    etag_of,
+    pack_content,
+)
 from tierfold.records.session import Entry, WriteSession
 from tierfold.records.snapshot import SegmentState
 
 __all__ = ["SaveUnit"]
 
-
-class _Planned:
-    """One write with what it found: the row it replaces and the payload to store."""
-
-    __slots__ = ("id", "key", "old", "order", "payload", "write")
-
-    def __init__(self, order: int, write: Write, key: bytes, id: bytes) -> None:
-        self.order, self.write, self.key, self.id = order, write, key, id
-        self.payload = write.payload
-        self.old: Row | None = None
+_Place = tuple[bytes, int, bytes]
+"""Record key, number of the write in the batch, id."""
+_Found = tuple[_Place, Row | None]
+"""A place and the row that is there."""
 
 
 class SaveUnit:
     """A batch of local writes as one unit of the writer; all or nothing.
 
-    Writes to one id replace each other in the order given; only the last one is stored, with one version step.
+    Of several writes to one id each is checked against what was there before, and the last one is stored.
     """
 
-    def __init__(self, writes: Sequence[Write], hashers: dict[str, Hasher]) -> None:
-        self._count = len(writes)
-        self._plans: dict[SegmentName, dict[bytes, _Planned]] = {}
-        self._repeated: list[_Planned] = []
-        for order, write in enumerate(writes):
-            id = write.id.encode()
-            key = hashers[write.segment.type].key(id)
-            plans = self._plans.setdefault(write.segment, {})
-            if key in plans:
-                self._repeated.append(plans[key])
-            plans[key] = _Planned(order, write, key, id)
+    def __init__(self, writes: Sequence[Write], hashers: Mapping[str, Hasher]) -> None:
+        self._writes = writes
+        self._places = _placed(writes, hashers)
+        self._conditional = any(write.expected is not ANY for write in writes)
+        self._olds: dict[SegmentName, list[Row | None]] = {}
 
     def check(self, session: WriteSession) -> None:
         """Find what is replaced and refuse what must not be. Writes nothing."""
-        for planned in self._repeated:
-            _expect(planned.write, self._current(session, planned))
-        for name, plans in self._plans.items():
-            state = session.find(name)
-            for planned in plans.values():
-                old = planned.old = session.row(state, planned.key) if state else None
-                _expect(planned.write, old)
-                planned.payload = _merged(planned.write, old)
-
-    def _current(self, session: WriteSession, planned: _Planned) -> Row | None:
-        state = session.find(planned.write.segment)
-        return session.row(state, planned.key) if state else None
+        for name, places in self._places.items():
+            olds = self._olds[name] = _find_all(session, name, places)
+            if self._conditional:
+                for (_, order, _), old in zip(places, olds, strict=True):
+                    _expect(self._writes[order], old)
 
     def put(self, session: WriteSession) -> Commit:
-        written: list[Written | None] = [None] * self._count
-        for name, plans in self._plans.items():
-            entries: list[Entry] = []
-            state: SegmentState | None = None
-            for key in sorted(plans):
-                planned = plans[key]
-                old = planned.old
-                if planned.payload is None and (old is None or old.deleted):
-                    written[planned.order] = Written(None, ABSENT)
+        written = [_NOTHING] * len(self._writes)
+        for name, places in self._places.items():
+            found = list(zip(places, self._olds[name], strict=True))
+            last = _last_of_each(found)
+            if all(old is None and self._writes[order].payload is None for (_, order, _), old in last):
+                continue
+            state = session.segment(name)
+            session.put_many(state, self._entries(session, state, last, written), "local")
+            if last is not found:
+                _repeat(places, written)
+        return Commit(tuple(written))
+
+    def _entries(
+        self, session: WriteSession, state: SegmentState, found: Sequence[_Found], written: list[Written]
+    ) -> list[Entry]:
+        """Records of new content, ascending by record key."""
+        hlc = session.next_hlcs(len(found), [old.content for _, old in found if old is not None])
+        node, begin, type = session.store.node, state.hasher.begin, state.name.type
+        pack, writes = CONTENT.pack, self._writes
+        entries: list[Entry] = []
+        for (key, order, id), old in found:
+            write = writes[order]
+            payload = write.payload
+            stamp = hlc.to_bytes(8, "big") + node
+            hlc += 1
+            if old is None:
+                if payload is None:
                     continue
-                state = state or session.segment(name)
-                content = _content(session, planned)
-                hash = state.hasher.hash(content)
+                content = pack(stamp, stamp, 0, write.schema, 1, len(id), 0) + id + payload
+                base, base_deleted, replaced = b"", False, ABSENT
+            else:
+                if payload is None and old.deleted:
+                    continue
+                content = _successor(write, id, old, stamp)
                 base, base_deleted = session.base_for_write(state, old)
-                entries.append((key, old, content, hash, 0, base, base_deleted))
-                record = Record(name.type, content, hash)
-                replaced = ABSENT if old is None else Digest(old.hash)
-                written[planned.order] = Written(record, replaced)
-            if state is not None:
-                session.put_many(state, entries, "local")
-        self._answer_repeated(written)
-        return Commit(tuple(entry for entry in written if entry is not None))
-
-    def _answer_repeated(self, written: list[Written | None]) -> None:
-        for planned in self._repeated:
-            last = self._plans[planned.write.segment][planned.key]
-            written[planned.order] = written[last.order]
+                replaced = Digest(old.hash)
+            hashing = begin()
+            hashing.update(content)
+            hash = Digest(hashing.digest())
+            entries.append((key, old, content, hash, 0, base, base_deleted))
+            written[order] = Written(Record(type, content, hash), replaced)
+        return entries
 
 
-def _merged(write: Write, old: Row | None) -> bytes | None:
-    if write.merge is None or write.payload is None or old is None or old.deleted:
-        return write.payload
-    return write.merge(Record(write.segment.type, old.content, Digest(old.hash)).payload, write.payload)
+_NOTHING = Written(None, ABSENT)
 
 
-def _content(session: WriteSession, planned: _Planned) -> bytes:
-    old = planned.old
-    hlc = session.next_hlc(hlc_of(old.content) if old else 0)
-    stamp = stamp_of(hlc, session.store.node)
-    deleted = planned.payload is None
-    if old is None:
-        return pack_content(stamp, stamp, deleted, planned.write.schema, 1, planned.id, planned.payload or b"")
-    before = Record("", old.content, Digest(old.hash))
-    birth = before.birth if deleted or not before.deleted else stamp
-    schema = max(before.schema, planned.write.schema) if not before.deleted else planned.write.schema
-    return pack_content(
-        stamp, birth, deleted, schema, before.version + 1, planned.id, planned.payload or b"", before.extension
-    )
+def _placed(writes: Sequence[Write], hashers: Mapping[str, Hasher]) -> dict[SegmentName, list[_Place]]:
+    """The writes by segment, ascending by record key."""
+    found: dict[SegmentName, list[_Place]] = {}
+    name: SegmentName | None = None
+    for order, write in enumerate(writes):
+        if write.segment is not name:
+            name = write.segment
+            places = found.setdefault(name, [])
+            begin = hashers[name.type].begin_key
+        id = write.id.encode()
+        hashing = begin()
+        hashing.update(id)
+        places.append((hashing.digest(), order, id))
+    for places in found.values():
+        places.sort()
+    return found
+
+
+def _last_of_each(found: list[_Found]) -> list[_Found]:
+    """The last write to each id; ``found`` is ascending by record key and number."""
+    last = {each[0][0]: each for each in found}
+    return found if len(last) == len(found) else list(last.values())
+
+
+def _repeat(places: Sequence[_Place], written: list[Written]) -> None:
+    """Earlier writes to an id share the fate of the last one."""
+    last = {key: order for key, order, _ in places}
+    for key, order, _ in places:
+        written[order] = written[last[key]]
+
+
+def _find_all(session: WriteSession, name: SegmentName, places: Sequence[_Place]) -> list[Row | None]:
+    state = session.find(name)
+    if state is None:
+        return [None] * len(places)
+    prefix = RECORD + state.number
+    keys = [prefix + key for key, _, _ in places]
+    values = session.txn.get_many(keys)
+    return [None if value is None else open_row(key, value) for key, value in zip(keys, values, strict=True)]
+
+
+def _successor(write: Write, id: bytes, old: Row, stamp: bytes) -> bytes:
+    """Content that replaces a record. A new life after a delete has a new birth and goes on counting versions."""
+    before = Record(write.segment.type, old.content, Digest(old.hash))
+    payload = write.payload
+    if payload is None:
+        extension, version = before.extension, before.version + 1
+        return pack_content(stamp, before.birth, True, before.schema, version, id, b"", extension)
+    if before.deleted:
+        return pack_content(stamp, stamp, False, write.schema, before.version + 1, id, payload)
+    if write.merge is not None:
+        payload = write.merge(before.payload, payload)
+    schema, version = max(before.schema, write.schema), before.version + 1
+    return pack_content(stamp, before.birth, False, schema, version, id, payload, before.extension)
 
 
 def _expect(write: Write, old: Row | None) -> None:

@@ -6,7 +6,7 @@ segment rows, the feed and the counters are written once, by `flush`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 from msgspec import Struct
@@ -52,12 +52,11 @@ Entry = tuple[bytes, Row | None, bytes, bytes, int, bytes, bool]
 
 
 class Moved(Struct, frozen=True, gc=False):
-    """One row that changed: what an event is made of. ``hash`` is empty when the row was let go."""
+    """Rows of a segment that changed: what events are made of. The hash of a row that was let go is empty."""
 
     name: SegmentName
-    content: bytes
-    hash: bytes
     origin: Origin
+    entries: Sequence[Entry]
 
 
 class WriteSession(Snapshot[WriteTransaction]):
@@ -151,36 +150,39 @@ class WriteSession(Snapshot[WriteTransaction]):
         self.counters.high_water = next_hlc(self.counters.high_water, self.opened.wall_ms(), replaced)
         return self.counters.high_water
 
+    def next_hlcs(self, count: int, replaced: Iterable[bytes]) -> int:
+        """The first of ``count`` readings, one after the other, above everything seen and every stamp in ``replaced``."""
+        first = self.next_hlc(max(map(hlc_of, replaced), default=0))
+        self.counters.high_water = first + count - 1
+        return first
+
     def put_many(self, state: SegmentState, entries: Sequence[Entry], origin: Origin) -> None:
-        """Write rows with new seqs. ``entries`` ascend strictly by record key."""
+        """Write rows with new seqs. ``entries`` ascend strictly by record key; stamps of others were `see`-n before."""
         if not entries:
             return
-        seq = self._first_seq(len(entries))
+        first = seq = self._first_seq(len(entries))
         record, log = RECORD + state.number, CHANGELOG + state.number
-        pack, checksum, rows, changelog = LOCAL.pack, crc32, [], []
-        high = self.counters.high_water
-        size = 0
+        pack, checksum, start = LOCAL.pack, crc32, crc32(record)
+        rows: list[tuple[bytes, bytes]] = []
         for key, old, content, hash, via, base, base_deleted in entries:
-            full = record + key
-            flags = (1 | base_deleted << 1) if base else 0
-            body = pack(seq, via, flags, base or NO_HASH, hash) + content
-            rows.append((full, body + checksum(body, checksum(full)).to_bytes(4, "little")))
-            changelog.append((log + seq.to_bytes(8, "big"), key))
+            if base:
+                body = pack(seq, via, 1 | base_deleted << 1, base, hash) + content
+            else:
+                body = pack(seq, via, 0, NO_HASH, hash) + content
+            rows.append((record + key, body + checksum(body, checksum(key, start)).to_bytes(4, "little")))
             if old is not None:
                 self._forget(state, key, old)
-            self._count(state, key, content, hash, 1)
-            hlc = int.from_bytes(content[:8], "big")
-            if hlc > high:
-                high = hlc
-            size += len(body)
+            if content[32] & 1:
+                self._count_tombstone(state, key, content, hash, 1)
             seq += 1
         self.txn.put_sorted(rows)
-        self.txn.put_sorted(changelog)
-        self._bytes += size + 64 * len(entries)
-        self.counters.high_water = high
+        self.txn.put_sorted([(log + number.to_bytes(8, "big"), entry[0]) for number, entry in enumerate(entries, first)])
+        number_of = int.from_bytes
+        state.deltas += [(entry[0], number_of(entry[3], "big"), 1) for entry in entries if not entry[2][32] & 1]
+        self._bytes += sum([len(entry[2]) for entry in entries]) + 128 * len(entries)
         state.row.max_seq = seq - 1
         self.touch(state)
-        self.moved.extend([Moved(state.name, content, hash, origin) for _, _, content, hash, _, _, _ in entries])
+        self.moved.append(Moved(state.name, origin, entries))
 
     def relabel(self, state: SegmentState, key: bytes, old: Row, via: int, base: bytes, base_deleted: bool) -> None:
         """Change what is local about a row and give it a new seq; its record stays."""
@@ -209,27 +211,28 @@ class WriteSession(Snapshot[WriteTransaction]):
         self.txn.put(full, value)
         self._bytes += len(value)
 
-    def remove(self, state: SegmentState, key: bytes, old: Row) -> None:
-        """Let a row go. Takes no seq: nobody learns of it by changelog."""
+    def remove(self, state: SegmentState, key: bytes, old: Row, origin: Origin | None = None) -> None:
+        """Let a row go. Takes no seq: nobody learns of it by changelog, only listeners here, if there is an origin."""
         self.txn.delete(RECORD + state.number + key)
         self._forget(state, key, old)
         self._bytes += 128
         self.touch(state)
+        if origin is not None:
+            self.moved.append(Moved(state.name, origin, ((key, old, old.content, b"", 0, b"", False),)))
 
     def _forget(self, state: SegmentState, key: bytes, old: Row) -> None:
         self.txn.delete(CHANGELOG + state.number + old.seq.to_bytes(8, "big"))
-        self._count(state, key, old.content, old.hash, -1)
+        if old.deleted:
+            self._count_tombstone(state, key, old.content, old.hash, -1)
+        else:
+            state.deltas.append((key, MODULUS - int.from_bytes(old.hash, "big"), -1))
 
-    def _count(self, state: SegmentState, key: bytes, content: bytes, hash: bytes, sign: int) -> None:
-        number = int.from_bytes(hash, "big")
-        if not content[32] & 1:
-            state.deltas.append((key, number if sign > 0 else MODULUS - number, sign))
-            return
+    def _count_tombstone(self, state: SegmentState, key: bytes, content: bytes, hash: bytes, sign: int) -> None:
         day = day_of(content[:16])
         total, count = state.row.tombstones.get(day, (NO_HASH, 0))
         state.row.deleted += sign
         if count + sign:
-            total = sum_bytes(int.from_bytes(total, "big") + sign * number)
+            total = sum_bytes(int.from_bytes(total, "big") + sign * int.from_bytes(hash, "big"))
             state.row.tombstones[day] = (total, count + sign)
         else:
             del state.row.tombstones[day]
@@ -263,10 +266,9 @@ class WriteSession(Snapshot[WriteTransaction]):
         state.row.floor = state.row.max_seq = self._first_seq(1)
         self.touch(state)
 
-    def see(self, stamp: bytes) -> None:
-        """Move the clock past a stamp of another store."""
-        self.counters.high_water = max(self.counters.high_water, hlc_of(stamp))
-        self.wrote()
+    def see(self, stamps: Iterable[bytes]) -> None:
+        """Move the clock past stamps of other stores."""
+        self.counters.high_water = max([self.counters.high_water, *map(hlc_of, stamps)])
 
     def flush(self) -> None:
         """Write what was accumulated."""

@@ -26,7 +26,7 @@ from tierfold.layout import CONFLICT_ROWS, ConflictRow, Row
 from tierfold.model import Digest, Origin, Record, SegmentName, pack_content
 from tierfold.records.answering import changed_rows, record_of
 from tierfold.records.positions import seq_of
-from tierfold.records.session import Entry, Moved, WriteSession
+from tierfold.records.session import Entry, WriteSession
 from tierfold.records.snapshot import SegmentState
 
 __all__ = ["CONFLICT_LIMIT", "SettleUnit", "WriteThroughUnit", "conflict_of", "mark", "require_lease"]
@@ -181,6 +181,7 @@ class _Steps:
                     self._carry_out(key, row, step)
                 else:
                     self.refused.append(key)
+        self.session.see(entry[2] for entry in self.entries)
         self.session.put_many(self.state, self.entries, self.origin)
         return tuple(self.refused)
 
@@ -198,8 +199,7 @@ class _Steps:
         elif isinstance(step, Offer):
             session.relabel(state, key, row, 0, b"", False)
         elif isinstance(step, Drop):
-            session.remove(state, key, row)
-            session.moved.append(Moved(state.name, row.content, b"", self.origin))
+            session.remove(state, key, row, self.origin)
         elif isinstance(step, Bury):
             self._bury(key, row)
         else:

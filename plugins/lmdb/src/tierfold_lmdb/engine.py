@@ -10,9 +10,10 @@ import lmdb
 
 from tierfold.errors import StoreClosedError, StoreError
 from tierfold.spi import DurableEngine, ReadTransaction, WriteTransaction
-from tierfold_lmdb.environment import Environment, Growing, Shut
+from tierfold_lmdb.environment import Environment, Growing
 from tierfold_lmdb.environments import ENVIRONMENTS
 from tierfold_lmdb.options import LmdbOptions
+from tierfold_lmdb.shut import Shut
 
 __all__ = ["LmdbEngine"]
 
@@ -71,6 +72,13 @@ class _Read(ReadTransaction):
     def get(self, key: bytes) -> bytes | None:
         try:
             return self.txn.get(key)
+        except lmdb.Error as error:
+            raise self._environment.mapped(error) from error
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        get = self.txn.get
+        try:
+            return [get(key) for key in keys]
         except lmdb.Error as error:
             raise self._environment.mapped(error) from error
 
