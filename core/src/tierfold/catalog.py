@@ -13,8 +13,8 @@ from tierfold.config import EntityConfig
 from tierfold.entities.adapter import EntityAdapter, adapter_for, document_adapter
 from tierfold.entities.declaration import Declaration, Declared, declare, disagreements
 from tierfold.entities.entity import declared_by
+from tierfold.entities.placement import Placement
 from tierfold.entities.rules import parse_rule
-from tierfold.entities.templates import Template, suffix_template
 from tierfold.errors import ConfigError
 from tierfold.plugins import Plugins
 
@@ -22,18 +22,12 @@ __all__ = ["Catalog", "EntityKind"]
 
 
 class EntityKind(Struct, frozen=True):
-    """An entity type ready for use, under a deployment's prefix.
-
-    Attributes:
-        suffix: Template of the id's suffix; None = random.
-    """
+    """An entity type ready for use: how it is declared, converted and placed."""
 
     declaration: Declaration
     adapter: EntityAdapter[Any]
-    strategy: KeyStrategy
-    suffix: Template | None
+    placement: Placement[Any]
     prefix: str
-    random_bytes: Callable[[int], bytes]
 
 
 class Catalog:
@@ -64,9 +58,8 @@ class Catalog:
         adapter = document_adapter(declared) if isinstance(entity, str) else adapter_for(entity)
         strategy = declared.strategy or self._strategy(declared.declaration)
         self._plugins.resolver(declared.declaration.resolver)
-        template = declared.declaration.id
-        suffix = None if template is None else suffix_template(template)
-        return EntityKind(declared.declaration, adapter, strategy, suffix, self._prefix, self._random_bytes)
+        placement = Placement(adapter, strategy, self._prefix, self._random_bytes)
+        return EntityKind(declared.declaration, adapter, placement, self._prefix)
 
     def _declared(self, entity: type | str, known: Declaration | None) -> Declared:
         if not isinstance(entity, str):

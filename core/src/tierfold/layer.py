@@ -73,8 +73,7 @@ class DataLayer:
             if timeout_s is not None:
                 self._close_timeout_s = timeout_s
             self._stop.set()
-            with anyio.CancelScope(shield=True):
-                await self._supervisor.stop()
+            await self._supervisor.stop()
 
     async def _work(self, started: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:

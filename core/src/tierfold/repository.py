@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from tierfold.access import Access
 from tierfold.catalog import EntityKind, require_agreement
 from tierfold.entities.declaration import Declaration
-from tierfold.entities.ids import entity_key, new_suffixes, split_id
+from tierfold.entities.ids import split_id
 from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWriteError, ValidationError
 from tierfold.instants import datetime_of
 from tierfold.model import ABSENT, ANY, Commit, Digest, Meta, Record, SegmentName, Stored, Write
@@ -20,7 +20,6 @@ __all__ = ["Repository"]
 
 T = TypeVar("T")
 
-_KNOWN_KEYS: Final = 65_536
 _HASH_BYTES: Final = 16
 
 
@@ -37,7 +36,8 @@ class Repository(Generic[T]):
         self._adapter = kind.adapter
         self._load: Callable[[Record], T] = kind.adapter.load
         self._find = access.reader.find
-        self._segments: dict[str, SegmentName] = {}
+        self._segment_of = kind.placement.segment_of
+        self._segment_of_id = kind.placement.segment_of_id
         self._declared = False
 
     # --- reading -------------------------------------------------------------------------------------------------
@@ -49,7 +49,8 @@ class Repository(Generic[T]):
             ValidationError: ``id`` is no id, or what is stored does not fit the class.
             PartitionUnavailableError: Its partition is not here and no tier that holds it can be reached.
         """
-        segment = self._segments.get(id[: id.rfind(".")]) or self._segment_of(id)
+        key, dot, _ = id.rpartition(".")
+        segment = self._segment_of(key) if dot else self._segment_of_id(id)
         try:
             record = self._find(segment, id)
         except PartitionUnavailableError:
@@ -72,7 +73,7 @@ class Repository(Generic[T]):
         found: dict[str, Record] = {}
         by_segment: dict[SegmentName, list[str]] = {}
         for id in wanted:
-            by_segment.setdefault(self._segment_of(id), []).append(id)
+            by_segment.setdefault(self._segment_of_id(id), []).append(id)
         for segment, some in by_segment.items():
             found |= await self._find_many(segment, some)
         return {id: self._load(found[id]) for id in wanted if id in found}
@@ -86,7 +87,7 @@ class Repository(Generic[T]):
             return {id: record for id, record in records.items() if record is not None and not record.deleted}
 
     async def _record(self, id: str) -> tuple[SegmentName, Record | None]:
-        segment = self._segment_of(id)
+        segment = self._segment_of_id(id)
         try:
             record = self._find(segment, id)
         except PartitionUnavailableError:
@@ -138,10 +139,10 @@ class Repository(Generic[T]):
             AlreadyExistsError: A live entity has its id.
         """
         known_id = bool(self._adapter.id_of(entity)) or self._kind.declaration.id is not None
-        entity, write = self._write(entity, ABSENT)
+        entities, writes = self._place([entity], ABSENT)
         if known_id:
-            await self._access.bring_to_writer(write.segment.partition)
-        return (await self._save([entity], [write]))[0]
+            await self._access.bring_to_writer(writes[0].segment.partition)
+        return (await self._save(entities, writes))[0]
 
     async def save(self, entity: T, *, if_match: str | None = None) -> T:
         """Store an entity, new or not, in the nearest durable tier, and fill in its system fields.
@@ -158,15 +159,14 @@ class Repository(Generic[T]):
             StaleWriteError: It has another etag, or does not exist; ``current`` carries the entity as it is.
             ValidationError: A value cannot be stored, or a field of its partition was changed (use `move`).
         """
-        entity, write = self._write(entity, ANY if if_match is None else _hash_of(if_match))
+        entities, writes = self._place([entity], ANY if if_match is None else _hash_of(if_match))
         if if_match is not None:
-            await self._access.bring_to_writer(write.segment.partition)
-        return (await self._save([entity], [write]))[0]
+            await self._access.bring_to_writer(writes[0].segment.partition)
+        return (await self._save(entities, writes))[0]
 
     async def save_many(self, entities: Iterable[T]) -> list[T]:
         """Store entities in one atomic batch. All are validated before any is written."""
-        prepared = [self._write(entity, ANY) for entity in entities]
-        return await self._save([entity for entity, _ in prepared], [write for _, write in prepared])
+        return await self._save(*self._place(entities, ANY))
 
     async def modify(self, id: str, change: Callable[[T], T | None]) -> T:
         """Read, change and save until nobody else wrote in between.
@@ -199,16 +199,18 @@ class Repository(Generic[T]):
         record = await self._record_to_write(id)
         if record is None:
             raise NotFoundError(self._kind.declaration.name, id)
-        document = self._adapter.to_document(self._load(record))
-        moved = self._adapter.from_document({**document, **fields, "id": ""})
-        target = self._adapter.with_id(moved, self._new_id(moved, split_id(id)[1]))
-        entity, create = self._write(target, ABSENT)
-        if self._adapter.id_of(entity) == id:
-            return await self.save(self._adapter.with_id(moved, id), if_match=record.etag)
-        await self._access.bring_to_writer(create.segment.partition)
-        remove = Write(self._segment_of(id), id, None, expected=record.hash)
-        commit = await self._commit([remove, create])
-        return self._fill(entity, commit.written[1].record)
+        document = {**self._adapter.to_document(self._load(record)), **fields}
+        moved = self._adapter.from_document({**document, "id": ""})
+        key, suffix = self._kind.placement.key_of(moved), split_id(id)[1]
+        if key == split_id(id)[0]:
+            return await self.save(self._adapter.from_document({**document, "id": id}), if_match=record.etag)
+        if self._kind.declaration.id is None:
+            moved = self._adapter.with_id(moved, f"{key}.{suffix}")
+        entities, writes = self._place([moved], ABSENT)
+        await self._access.bring_to_writer(writes[0].segment.partition)
+        remove = Write(self._segment_of_id(id), id, None, expected=record.hash)
+        commit = await self._commit([remove, *writes])
+        return self._fill(entities[0], commit.written[1].record)
 
     async def delete(self, id: str, *, if_match: str | None = None) -> bool:
         """Delete the entity; False when there was none.
@@ -216,7 +218,7 @@ class Repository(Generic[T]):
         Raises:
             StaleWriteError: ``if_match`` is given and the entity has another etag, or does not exist.
         """
-        segment = self._segment_of(id)
+        segment = self._segment_of_id(id)
         await self._access.bring_to_writer(segment.partition)
         expected = ANY if if_match is None else _hash_of(if_match)
         commit = await self._commit([Write(segment, id, None, expected=expected)])
@@ -257,53 +259,19 @@ class Repository(Generic[T]):
 
     async def _record_to_write(self, id: str) -> Record | None:
         """The record in the tier that is written to, which a cache in front of it may lag behind."""
-        segment = self._segment_of(id)
+        segment = self._segment_of_id(id)
         await self._access.bring_to_writer(segment.partition)
         record = self._access.writer.find_held(segment, id)
         return None if record is None or record.deleted else record
 
     # --- ids and partitions --------------------------------------------------------------------------------------
 
-    def _write(self, entity: T, expected: Digest) -> tuple[T, Write]:
-        """Give an entity its id and its place."""
-        id = self._adapter.id_of(entity)
-        if not id:
-            id = self._new_id(entity, None)
-            entity = self._adapter.with_id(entity, id)
-            segment = self._segment_of(id)
-        else:
-            segment = self._segment_of(id)
-            self._check_partition(entity, id)
-        payload = self._adapter.dump(entity)
-        return entity, Write(segment, id, payload, self._kind.declaration.schema, expected, self._adapter.merge)
-
-    def _new_id(self, entity: T, suffix: str | None) -> str:
-        template = self._kind.suffix
-        if template is not None:
-            suffix = template.render(self._adapter.fields_of(entity, template.fields))
-        return f"{self._partition_of(entity)}.{suffix or new_suffixes(1, self._kind.random_bytes)[0]}"
-
-    def _partition_of(self, entity: T) -> str:
-        strategy = self._kind.strategy
-        fields = self._adapter.fields_of(entity, strategy.fields)
-        return strategy.partition_of(self._kind.declaration.name, fields)
-
-    def _check_partition(self, entity: T, id: str) -> None:
-        key, declared = split_id(id)[0], self._partition_of(entity)
-        if key != declared:
-            name = self._kind.declaration.name
-            reason = f"the id says partition {key!r}, the fields say {declared!r}; use {name} repository's move()"
-            raise ValidationError(reason, path="$.id", id=id)
-
-    def _segment_of(self, id: str) -> SegmentName:
-        key = split_id(id)[0]
-        known = self._segments.get(key)
-        if known is None:
-            if len(self._segments) >= _KNOWN_KEYS:
-                self._segments.clear()
-            name = self._kind.declaration.name
-            known = self._segments[key] = SegmentName(name, entity_key(self._kind.prefix, key))
-        return known
+    def _place(self, entities: Iterable[T], expected: Digest) -> tuple[list[T], list[Write]]:
+        """Give entities their ids, and make them writes."""
+        dump, merge, schema = self._adapter.dump, self._adapter.merge, self._kind.declaration.schema
+        placed = self._kind.placement.place(entities)
+        writes = [Write(segment, id, dump(entity), schema, expected, merge) for entity, id, segment in placed]
+        return [entity for entity, _, _ in placed], writes
 
     def _logical_key(self, segment: SegmentName) -> str:
         return segment.partition.removeprefix(self._kind.prefix + ".")

@@ -67,10 +67,9 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Wait for the end of the work, which was told to end."""
-        await self._ended.wait()
-        if self._group is not None:
-            group, self._group = self._group, None
-            await group.__aexit__(None, None, None)
+        with anyio.CancelScope(shield=True):
+            await self._ended.wait()
+        await self._leave_group()
         if self._error is not None:
             raise self._error
 
@@ -85,8 +84,13 @@ class Supervisor:
         self.cancel()
         with anyio.CancelScope(shield=True):
             await self._ended.wait()
-            if self._group is not None:
-                await self._group.__aexit__(None, None, None)
+        await self._leave_group()
+
+    async def _leave_group(self) -> None:
+        """Outside of every cancel scope that was entered after the group: scopes must nest."""
+        if self._group is not None:
+            group, self._group = self._group, None
+            await group.__aexit__(None, None, None)
 
     async def _run(self) -> None:
         try:
