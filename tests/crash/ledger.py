@@ -1,0 +1,125 @@
+"""What killed writers tried and what was acknowledged to them, and whether a store kept its word."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+
+from msgspec import Struct
+from tests.crash.audit import Content
+
+from tierfold.model import SegmentName, Write
+
+__all__ = ["Attempt", "Ledger", "Verdict"]
+
+Cell = tuple[SegmentName, str]
+State = dict[Cell, bytes | None]
+"""Payload under a segment and id; None is a delete, or nothing yet."""
+
+
+class Attempt(Struct, frozen=True):
+    """One batch that a lane is about to write, as it is announced on one line of text.
+
+    A lane is a sequence of batches, each begun when the one before was acknowledged; no two lanes share an id.
+    """
+
+    lane: str
+    batch: list[tuple[str, str, str, str | None, int]]
+    """Type, partition, id, mark of the payload (None = delete) and its length."""
+
+    def line(self) -> bytes:
+        return json.dumps(["try", self.lane, self.batch]).encode() + b"\n"
+
+    def acknowledgement(self) -> bytes:
+        return json.dumps(["done", self.lane]).encode() + b"\n"
+
+    def writes(self) -> list[Write]:
+        return [Write(segment, id, payload) for (segment, id), payload in self.state().items()]
+
+    def state(self) -> State:
+        return {
+            (SegmentName(type, partition), id): None if mark is None else mark.encode().ljust(length, b".")
+            for type, partition, id, mark, length in self.batch
+        }
+
+
+class Verdict(Struct):
+    """What was found after a kill, summed over kills.
+
+    Attributes:
+        acknowledged: Batches whose write had returned.
+        lost: Ids that hold neither what was acknowledged last nor what was under way.
+        torn: Batches of which a part is stored.
+        unacknowledged: Batches that are stored although nobody was told: the third answer, "unknown", is a legal one.
+    """
+
+    acknowledged: int = 0
+    lost: int = 0
+    torn: int = 0
+    unacknowledged: int = 0
+
+    def add(self, other: Verdict) -> None:
+        self.acknowledged += other.acknowledged
+        self.lost += other.lost
+        self.torn += other.torn
+        self.unacknowledged += other.unacknowledged
+
+
+class _Lane:
+    def __init__(self) -> None:
+        self.settled: State = {}
+        self.trying: State = {}
+        self.acknowledged = 0
+
+
+class Ledger:
+    """Follows lanes over any number of killed processes."""
+
+    def __init__(self) -> None:
+        self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
+
+    def read(self, line: bytes) -> bool:
+        """Take one announcement; True when it was an acknowledgement. Half a line counts for nothing."""
+        if not line.endswith(b"\n"):
+            return False
+        what, lane_name, *rest = json.loads(line)
+        lane = self._lanes[lane_name]
+        if what == "try":
+            lane.trying = Attempt(lane_name, *rest).state()
+            return False
+        lane.settled |= lane.trying
+        lane.trying = {}
+        lane.acknowledged += 1
+        return True
+
+    def judge(self, content: Content) -> Verdict:
+        """Compare with what is stored, and go on from there."""
+        held: State = {
+            (segment, id): None if record.deleted else record.payload
+            for segment, records in content.items()
+            for id, record in records.items()
+        }
+        verdict = Verdict()
+        for lane in self._lanes.values():
+            verdict.add(_judge(lane, held))
+        return verdict
+
+    def cells(self) -> Iterable[Cell]:
+        """Every id that was ever tried."""
+        return (cell for lane in self._lanes.values() for cell in lane.settled)
+
+
+def _judge(lane: _Lane, held: State) -> Verdict:
+    after = lane.settled | lane.trying
+    found = {cell: held.get(cell) for cell in after}
+    verdict = Verdict(lane.acknowledged)
+    if found == {cell: lane.settled.get(cell) for cell in after}:
+        pass
+    elif found == after:
+        verdict.unacknowledged = 1
+    else:
+        verdict.lost = sum(found[cell] not in (lane.settled.get(cell), after[cell]) for cell in after)
+        verdict.torn = not verdict.lost
+    lane.settled, lane.trying, lane.acknowledged = found, {}, 0
+    return verdict
