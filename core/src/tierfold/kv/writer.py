@@ -128,11 +128,18 @@ class Writer(ABC, Generic[SessionT]):
             try:
                 return self._transact(lambda _: (ticket,))
             except StoreFullError as error:
-                if self._engine.make_room():
+                if self._make_room():
                     continue
                 return ticket.fail(error)
             except Exception as error:  # noqa: BLE001 - the thread outlives whatever a unit raises
                 return ticket.fail(error)
+
+    def _make_room(self) -> bool:
+        try:
+            return self._engine.make_room()
+        except StoreError:
+            _log.exception("no room could be made")
+            return False
 
     def _drain(self) -> None:
         """Deliver what was committed. Whoever returns from here knows that everything committed before is delivered."""
@@ -271,7 +278,7 @@ class WriterThread(Writer[SessionT]):
         except Exception as error:  # noqa: BLE001 - each unit meets its own error below
             # One unit spoiled the transaction, and the engine does not say which.
             if isinstance(error, StoreFullError):
-                self._engine.make_room()
+                self._make_room()
             for ticket in group.tickets:
                 self._run_alone(ticket)
                 self._announce([ticket])

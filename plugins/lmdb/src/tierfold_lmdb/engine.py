@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, cast
@@ -10,7 +11,7 @@ import lmdb
 
 from tierfold.errors import StoreClosedError, StoreError
 from tierfold.spi import DurableEngine, ReadTransaction, WriteTransaction
-from tierfold_lmdb.environment import Environment, Growing
+from tierfold_lmdb.environment import ENDED, Environment, Growing
 from tierfold_lmdb.environments import ENVIRONMENTS
 from tierfold_lmdb.options import LmdbOptions
 from tierfold_lmdb.shut import Shut
@@ -150,7 +151,12 @@ class _Write(_Read, WriteTransaction):
 
     def abort(self) -> None:
         self._refuse_elsewhere()
-        self.txn.abort()
+        # The driver's own abort waits for a moment in which no thread reads, which may never come. Freeing does not.
+        txn = weakref.ref(self.txn)
+        self.txn = ENDED
+        held = txn()
+        if held is not None:
+            held.abort()
         self._environment.release_writing(self)
 
     def _refuse_elsewhere(self) -> None:

@@ -5,22 +5,22 @@ Its `begin` is replaced while the map grows and in a forked child, so that the h
 
 from __future__ import annotations
 
-import ctypes
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from threading import Event, Lock, get_ident
-from typing import Any, Final, NoReturn, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import lmdb
 
-from tierfold.errors import StoreError, StoreForkedError, StoreFullError, StoreUnavailableError
+from tierfold.errors import StoreClosedError, StoreError, StoreForkedError, StoreFullError, StoreUnavailableError
+from tierfold_lmdb.driver import free_bytes, open_driver
 from tierfold_lmdb.errors import mapped
 from tierfold_lmdb.options import LmdbOptions
+from tierfold_lmdb.shut import Abandoned, Shut, never_free, refusing
 
-__all__ = ["Environment", "Growing", "Holder", "Shut"]
+__all__ = ["ENDED", "Environment", "Growing", "Holder"]
 
 _TRIES: Final = 5
 _STALE_CHECK_S: Final = 30.0
@@ -28,6 +28,9 @@ _QUIET_LIMIT_S: Final = 5.0
 _QUIET_STEP_S: Final = 0.0005
 _SHORT_WRITE_BYTES: Final = 1024**2
 """A disk with less room than this is what cut a write short."""
+
+
+ENDED: Final = cast(Any, Shut(StoreClosedError("the transaction has ended")))
 
 
 class Growing(Exception):  # noqa: N818 - never leaves this package
@@ -38,16 +41,6 @@ class Holder(Protocol):
     """Who holds a transaction."""
 
     txn: lmdb.Transaction[bytes]
-
-
-class Shut:
-    """Stands where something usable was: each use raises ``error``."""
-
-    def __init__(self, error: StoreError) -> None:
-        self._error = error
-
-    def __getattr__(self, _: str) -> NoReturn:
-        _raise(self._error)
 
 
 class Environment:
@@ -70,9 +63,9 @@ class Environment:
         self._writer = 0
         self._steady = Event()
         self._steady.set()
-        self._map_bytes = options.map_bytes
         self._map_is_full = False
-        self._env = self._open()
+        self._is_lost = False
+        self._env = open_driver(directory, options)
         self.begin: Callable[[], lmdb.Transaction[bytes]] = self._env.begin
         self._check_readers()
 
@@ -87,21 +80,22 @@ class Environment:
             except (lmdb.Error, Growing) as error:
                 self.holders.discard(holder)
                 self._recover(error)
-        raise StoreUnavailableError(f"{self.directory} is being enlarged again and again")
+        raise StoreUnavailableError(f"the map of {self.directory} is replaced again and again")
 
     def release(self, holder: Holder) -> None:
         holder.txn.abort()
+        holder.txn = ENDED  # the driver gives the reader's slot back when nobody refers to the transaction
         self.holders.discard(holder)
 
     def hold_writing(self, holder: Holder) -> lmdb.Transaction[bytes]:
         """Begin the write transaction of ``holder``, once no other thread or process has one."""
-        begin = self._env.begin
         if self._writer == get_ident():
             raise StoreError("this thread has a write transaction already")
         self._refuse_without_space()
         if self._monotonic_s() - self._checked_at_s >= _STALE_CHECK_S:
             self._check_readers()
         for _ in range(_TRIES):
+            begin = self._env.begin
             self._writing.acquire()
             try:
                 txn = begin(write=True)
@@ -112,7 +106,7 @@ class Environment:
                 self._writer = get_ident()
                 self.holders.add(holder)
                 return txn
-        raise StoreUnavailableError(f"{self.directory} is being enlarged again and again")
+        raise StoreUnavailableError(f"the map of {self.directory} is replaced again and again")
 
     def release_writing(self, holder: Holder) -> None:
         self.holders.discard(holder)
@@ -126,21 +120,23 @@ class Environment:
     def mapped(self, error: lmdb.Error) -> StoreError:
         """Tierfold's error for ``error``."""
         self._map_is_full |= isinstance(error, lmdb.MapFullError)
-        return mapped(error, disk_is_full=_free_bytes(self.directory) < _SHORT_WRITE_BYTES)
+        return mapped(error, disk_is_full=free_bytes(self.directory) < _SHORT_WRITE_BYTES)
 
     # --- the map -------------------------------------------------------------------------------------------------
 
     def grow(self) -> bool:
         """After a full map: enlarge it. False when it may not grow, or was not what is full."""
         was_full, self._map_is_full = self._map_is_full, False
-        size = min(2 * self._map_bytes, self.options.max_map_bytes)
-        if not was_full or size <= self._map_bytes or not self._replace_map(size):
-            return False
-        self._map_bytes = size
-        return True
+        size = self._env.info()["map_size"]
+        larger = min(2 * size, self.options.max_map_bytes)
+        return was_full and larger > size and self._when_quiet(lambda: self._env.set_mapsize(larger))
 
-    def _replace_map(self, size: int) -> bool:
-        """Let no transaction begin, wait until none is open, and map ``size`` bytes; 0 means as many as others did.
+    def _reopen(self) -> None:
+        self._env.close()
+        self._env = open_driver(self.directory, self.options)
+
+    def _when_quiet(self, change: Callable[[], None]) -> bool:
+        """Let no transaction begin, wait until none is open, and ``change`` the map. False when one did not end.
 
         A transaction that is open while the map changes would be lost, or end the process.
         """
@@ -148,10 +144,16 @@ class Environment:
             return False
         try:
             self._steady.clear()
-            self.begin = partial(_raise, Growing())
+            self.begin = refusing(Growing())
             if not self._wait_until_quiet():
                 return False
-            self._env.set_mapsize(size)
+            # The driver gives up an environment whose map it could not change, and one that it could not open again.
+            self._is_lost = True
+            change()
+            self._is_lost = False
+        except lmdb.Error as error:
+            raise self.mapped(error) from error
+        else:
             return True
         finally:
             self.begin = self._env.begin
@@ -160,7 +162,7 @@ class Environment:
 
     def _wait_until_quiet(self) -> bool:
         deadline_s = self._monotonic_s() + _QUIET_LIMIT_S
-        while self.holders or self._has_reader():
+        while self.holders or (not self._is_lost and self._has_reader()):
             if self._monotonic_s() >= deadline_s:
                 return False
             time.sleep(_QUIET_STEP_S)
@@ -176,19 +178,20 @@ class Environment:
     def _recover(self, error: Exception) -> None:
         """Do what makes another try worthwhile, or raise."""
         if isinstance(error, Growing):
-            self._steady.wait(_QUIET_LIMIT_S)
+            helped = self._steady.wait(_QUIET_LIMIT_S)
         elif isinstance(error, lmdb.MapResizedError):
-            self._adopt_growth()
+            helped = self._when_quiet(lambda: self._env.set_mapsize(0))
         elif isinstance(error, lmdb.ReadersFullError):
-            if not self._check_readers():
-                raise self.mapped(error) from error
-        elif isinstance(error, lmdb.Error):
+            helped = self._check_readers() > 0
+        else:
+            # After a failed write of its meta page LMDB refuses everything, reading too, until the file is opened anew.
+            lost = isinstance(error, lmdb.PanicError) or self._is_lost
+            helped = lost and self._when_quiet(self._reopen)
+        if helped:
+            return
+        if isinstance(error, lmdb.Error):
             raise self.mapped(error) from error
-
-    def _adopt_growth(self) -> None:
-        if not self._replace_map(0):
-            raise StoreUnavailableError(f"{self.directory} was enlarged elsewhere, and a transaction here does not end")
-        self._map_bytes = self._env.info()["map_size"]
+        raise StoreUnavailableError(f"the map of {self.directory} is being replaced")
 
     def _check_readers(self) -> int:
         """Free the slots of readers that died; they would keep old pages from being used again."""
@@ -196,29 +199,13 @@ class Environment:
         return self._env.reader_check()
 
     def _refuse_without_space(self) -> None:
-        free = _free_bytes(self.directory)
+        free = free_bytes(self.directory)
         if free < self.options.min_free_bytes:
             raise StoreFullError(
                 f"the file system of {self.directory} has {free} bytes, writing needs {self.options.min_free_bytes}"
             )
 
-    # --- beginning and end ---------------------------------------------------------------------------------------
-
-    def _open(self) -> lmdb.Environment:
-        durability = self.options.durability
-        settings: dict[str, Any] = {
-            "map_size": self.options.map_bytes,
-            "metasync": durability == "durable",
-            "sync": durability != "unsafe_nosync",
-            "mode": 0o600,
-            "create": False,
-            "max_readers": self.options.max_readers,
-            "max_spare_txns": 1,
-        }
-        if hasattr(lmdb.Environment, "lib_version"):
-            # Otherwise a variable of the process decides the format of new files.
-            settings["lib_version"] = 0
-        return lmdb.Environment(str(self.directory), **settings)
+    # --- end -----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         self._env.close()
@@ -227,27 +214,8 @@ class Environment:
         """Make everything raise, and let nothing be freed: freeing would end the parent's transactions."""
         error = StoreForkedError(f"{self.directory} was opened before the fork and belongs to the parent process")
         for holder in self.holders:
-            _never_free(holder.txn)
-            holder.txn = cast(Any, _Forgotten(error))
-        _never_free(self._env)
+            never_free(holder.txn)
+            holder.txn = cast(Any, Abandoned(error))
+        never_free(self._env)
         self._env = cast(Any, Shut(error))
-        self.begin = partial(_raise, error)
-
-
-class _Forgotten(Shut):
-    """A transaction of the parent. Ending it here does nothing."""
-
-    def abort(self) -> None: ...
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise type(error)(*error.args)
-
-
-def _free_bytes(directory: Path) -> int:
-    state = os.statvfs(directory)
-    return state.f_bavail * state.f_frsize
-
-
-def _never_free(held: object) -> None:
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
+        self.begin = refusing(error)

@@ -1,0 +1,152 @@
+"""R1, R4, R12, R14: one environment for one file, whose rights, format and durability are ours to decide."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from tierfold.errors import ConfigError, StoreClosedError, StoreFormatError
+from tierfold_lmdb.engine import LmdbEngine
+from tierfold_lmdb.options import Durability, LmdbOptions
+
+
+def put(engine: LmdbEngine, key: bytes, value: bytes) -> None:
+    txn = engine.begin()
+    txn.put(key, value)
+    txn.commit()
+
+
+def test_a_file_opened_twice_by_any_path_is_one_environment(tmp_path: Path) -> None:
+    first = LmdbEngine(str(tmp_path / "store"))
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    second = LmdbEngine(str(tmp_path / "link"))
+    put(first, b"a", b"1")
+    assert second.fetch(b"a") == first.fetch(b"a") == (1, b"1")
+    assert first.place == second.place
+    first.close()
+    second.close()
+
+
+def test_the_driver_itself_refuses_a_file_opened_twice(tmp_path: Path) -> None:
+    with lmdb.Environment(str(tmp_path)), pytest.raises(lmdb.Error, match="already open"):
+        lmdb.Environment(str(tmp_path))
+
+
+def test_the_file_stays_open_until_the_last_engine_is_closed(tmp_path: Path) -> None:
+    first, second = LmdbEngine(str(tmp_path)), LmdbEngine(str(tmp_path))
+    first.close()
+    first.close()
+    put(second, b"a", b"1")
+    with pytest.raises(StoreClosedError):
+        first.fetch(b"a")
+    second.close()
+    with lmdb.Environment(str(tmp_path)) as free:
+        assert free.stat()["entries"] == 1
+
+
+def test_another_file_at_the_same_path_is_another_environment(tmp_path: Path) -> None:
+    old = LmdbEngine(str(tmp_path / "store"))
+    (tmp_path / "store").rename(tmp_path / "moved")
+    new = LmdbEngine(str(tmp_path / "store"))
+    put(old, b"a", b"1")
+    assert new.fetch(b"a") == (0, None)
+    assert new.place != old.place
+    old.close()
+    new.close()
+
+
+def test_a_second_opening_with_other_options_is_refused_and_shows_both(tmp_path: Path) -> None:
+    engine = LmdbEngine(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"durability='durable'.*durability='relaxed'"):
+        LmdbEngine(str(tmp_path), LmdbOptions(durability="relaxed"))
+    engine.close()
+
+
+def test_a_file_that_the_host_program_has_open_itself_is_refused(tmp_path: Path) -> None:
+    with lmdb.Environment(str(tmp_path)), pytest.raises(ConfigError, match="already open"):
+        LmdbEngine(str(tmp_path))
+
+
+@pytest.mark.parametrize("location", ["", "store\0/../../etc"])
+def test_a_location_that_is_no_path_is_refused(location: str) -> None:
+    with pytest.raises(ConfigError):
+        LmdbEngine(location)
+
+
+@pytest.mark.parametrize("location", ["file", "file/store"])
+def test_a_location_at_or_under_a_file_is_refused(tmp_path: Path, location: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="not a directory"):
+        LmdbEngine(str(tmp_path / location))
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    old = os.umask(0)
+    yield
+    os.umask(old)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
+    LmdbEngine(str(tmp_path / "deep" / "store")).close()
+    assert mode(tmp_path / "deep" / "store") == 0o700
+    assert {path.name: mode(path) for path in (tmp_path / "deep" / "store").iterdir()} == {
+        "data.mdb": 0o600,
+        "lock.mdb": 0o600,
+    }
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_the_driver_itself_lets_everybody_read_them(tmp_path: Path) -> None:
+    lmdb.Environment(str(tmp_path / "store")).close()
+    assert mode(tmp_path / "store" / "data.mdb") & 0o044
+
+
+@pytest.mark.parametrize(
+    ("durability", "metasync", "sync"),
+    [("durable", True, True), ("relaxed", False, True), ("unsafe_nosync", False, False)],
+)
+def test_the_names_of_durability_mean_what_they_say(
+    tmp_path: Path, durability: Durability, metasync: bool, sync: bool
+) -> None:
+    engine = LmdbEngine(str(tmp_path), LmdbOptions(durability=durability))
+    flags = engine._environment._env.flags()
+    assert (flags["metasync"], flags["sync"], flags["writemap"]) == (metasync, sync, False)
+    engine.close()
+
+
+def test_durable_is_the_default() -> None:
+    assert LmdbOptions().durability == "durable"
+
+
+DATA_VERSION = """
+import sys
+from pathlib import Path
+from tierfold_lmdb.engine import LmdbEngine
+import lmdb
+LmdbEngine(sys.argv[1]).close()
+lmdb.Environment(sys.argv[2]).close()
+print(*(int.from_bytes(Path(path, "data.mdb").read_bytes()[at : at + 4], sys.byteorder) for path, at in
+    [(sys.argv[1], 20), (sys.argv[2], 28)]))
+"""
+
+
+def test_a_variable_of_the_process_does_not_choose_the_format(tmp_path: Path, run_script: Callable[..., str]) -> None:
+    env = dict(os.environ, LMDB_DEFAULT_LIB_VERSION="1")
+    assert run_script(DATA_VERSION, tmp_path / "ours", tmp_path / "raw", **env).split() == ["1", "3"]
+
+
+def test_a_file_of_the_other_format_is_refused(tmp_path: Path) -> None:
+    lmdb.Environment(str(tmp_path), lib_version=1).close()
+    with pytest.raises(StoreFormatError):
+        LmdbEngine(str(tmp_path))
