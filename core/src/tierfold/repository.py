@@ -21,6 +21,7 @@ __all__ = ["Repository"]
 T = TypeVar("T")
 
 _HASH_BYTES: Final = 16
+_KNOWN_KEYS: Final = 4_096
 
 
 class Repository(Generic[T]):
@@ -36,7 +37,7 @@ class Repository(Generic[T]):
         self._adapter = kind.adapter
         self._load: Callable[[Record], T] = kind.adapter.load
         self._find = access.reader.find
-        self._segment_of = kind.placement.segment_of
+        self._finders: dict[str, Callable[[str], Record | None]] = {}
         self._segment_of_id = kind.placement.segment_of_id
         self._declared = False
 
@@ -49,13 +50,21 @@ class Repository(Generic[T]):
             ValidationError: ``id`` is no id, or what is stored does not fit the class.
             PartitionUnavailableError: Its partition is not here and no tier that holds it can be reached.
         """
-        key, dot, _ = id.rpartition(".")
-        segment = self._segment_of(key) if dot else self._segment_of_id(id)
+        finder = self._finders.get(id.rpartition(".")[0]) or self._finder_of(id)
         try:
-            record = self._find(segment, id)
+            record = finder(id)
         except PartitionUnavailableError:
-            record = await self._find_brought(segment, id)
-        return None if record is None or record.deleted else self._load(record)
+            record = await self._find_brought(self._segment_of_id(id), id)
+        if record is None or record.content[32] & 1:  # `record.deleted`, without the call
+            return None
+        return self._load(record)
+
+    def _finder_of(self, id: str) -> Callable[[str], Record | None]:
+        """How records of the id's partition are found, remembered by logical key."""
+        if len(self._finders) >= _KNOWN_KEYS:
+            self._finders.clear()
+        finder = self._access.reader.finder(self._segment_of_id(id))
+        return self._finders.setdefault(id.rpartition(".")[0], finder)
 
     async def get_stored(self, id: str) -> Stored[T] | None:
         """The entity and its meta, of one snapshot."""

@@ -70,6 +70,10 @@ class LocalStore(EntityStore):
     def find(self, segment: SegmentName, id: str) -> Record | None: ...
 
     @abstractmethod
+    def finder(self, segment: SegmentName) -> Callable[[str], Record | None]:
+        """S24: `find` within one segment, for callers that ask often; usable until the store is closed."""
+
+    @abstractmethod
     def find_many(self, segment: SegmentName, ids: Iterable[str]) -> dict[str, Record]: ...
 
     @abstractmethod

@@ -46,15 +46,6 @@ R = TypeVar("R")
 Reading = Snapshot[Any]
 
 
-class _Place:
-    """Where a segment's records lie. A segment's number never changes, so this is remembered."""
-
-    __slots__ = ("key", "prefix", "type")
-
-    def __init__(self, type: str, prefix: bytes, key: Callable[[bytes], bytes]) -> None:
-        self.type, self.prefix, self.key = type, prefix, key
-
-
 class Hashers(dict[str, Hasher]):
     """The hasher of each entity type, made at first use."""
 
@@ -72,7 +63,7 @@ class EmbeddedStore(LocalStore):
         self._hashers = Hashers()
         random = context.random_bytes
         self._opened = Opened(random(8), context.clock, random, self._hashers.__getitem__, StoreMemo())
-        self._places: dict[SegmentName, _Place] = {}
+        self._finders: dict[SegmentName, Callable[[str], Record | None]] = {}
         self._present: set[str] | None = None
         self._present_at = (-1, -1)
         self._told = Told(self.snapshot)
@@ -98,29 +89,51 @@ class EmbeddedStore(LocalStore):
     # --- reading one record: the hottest path there is ------------------------------------------------------------
 
     def find(self, segment: SegmentName, id: str) -> Record | None:
-        place = self._places.get(segment) or self._locate(segment)
-        if place is None:
-            return None
-        raw = id.encode()
-        key = place.prefix + place.key(raw)
-        at, value = self._engine.fetch(key)
-        if self._present is not None and (at != self._present_at[0] or segment.partition not in self._present):
-            value = self._fetch_present(segment.partition, key)
-        return None if value is None else _record(place.type, key, value, raw)
+        finder = self._finders.get(segment)
+        if finder is None:
+            if len(self._finders) >= _KNOWN_SEGMENTS:
+                self._finders.clear()
+            finder = self._finders[segment] = self.finder(segment)
+        return finder(id)
 
-    def _locate(self, segment: SegmentName) -> _Place | None:
-        """Find a segment's number, or that there is none yet; refuse a partition that is not held here."""
+    def finder(self, segment: SegmentName) -> Callable[[str], Record | None]:
+        type, partition, begin_key = segment.type, segment.partition, self._hashers[segment.type].begin_key
+        fetch, checksum, residue = self._engine.fetch, crc32, RESIDUE
+        prefix = b""
+
+        # One function without calls that could be spared: each costs 3 % of a read.
+        def find(id: str) -> Record | None:
+            nonlocal prefix
+            if not prefix:
+                prefix = self._locate(segment)
+                if not prefix:
+                    return None
+            raw = id.encode()
+            hashing = begin_key()
+            hashing.update(raw)
+            key = prefix + hashing.digest()
+            at, value = fetch(key)
+            present = self._present
+            if present is not None and (at != self._present_at[0] or partition not in present):
+                value = self._fetch_present(partition, key)
+            if value is None:
+                return None
+            if checksum(value, checksum(key)) != residue or value[ID_START : ID_START + len(raw)] != raw:
+                raise _corrupt(key, value)
+            return Record(type, value[LOCAL_SIZE:-4], value[_HASH_START:LOCAL_SIZE])  # type: ignore[arg-type]
+
+        return find
+
+    def _locate(self, segment: SegmentName) -> bytes:
+        """What a segment's record rows begin with, empty if there is none yet; refuse a partition that is not held here.
+
+        A segment's number never changes, so callers may remember it.
+        """
         with self._engine.read() as (at, txn):
             self._require_present(at, txn, segment.partition)
             key = SEGMENT_NAME + name_key(segment.type, segment.partition)
             number = txn.get(key)
-        if number is None:
-            return None
-        if len(self._places) >= _KNOWN_SEGMENTS:
-            self._places.clear()
-        prefix = RECORD + unseal(key, number)
-        place = self._places[segment] = _Place(segment.type, prefix, self._hashers[segment.type].key)
-        return place
+        return b"" if number is None else RECORD + unseal(key, number)
 
     def _fetch_present(self, partition: str, key: bytes) -> bytes | None:
         with self._engine.read() as (at, txn):
@@ -245,8 +258,12 @@ def _page(reading: Reading, segment: SegmentName, after: str | None, limit: int)
 
 
 def _record(type: str, key: bytes, value: bytes, id: bytes) -> Record:
-    if crc32(value, crc32(key)) != RESIDUE:
-        raise CorruptDataError(f"row {key.hex()} fails its checksum")
-    if value[ID_START : ID_START + len(id)] != id:
-        raise CorruptDataError(f"row {key.hex()} is not of the id that was asked for")
+    if crc32(value, crc32(key)) != RESIDUE or value[ID_START : ID_START + len(id)] != id:
+        raise _corrupt(key, value)
     return Record(type, value[LOCAL_SIZE:-4], Digest(value[_HASH_START:LOCAL_SIZE]))
+
+
+def _corrupt(key: bytes, value: bytes) -> CorruptDataError:
+    if crc32(value, crc32(key)) != RESIDUE:
+        return CorruptDataError(f"row {key.hex()} fails its checksum")
+    return CorruptDataError(f"row {key.hex()} is not of the id that was asked for")
