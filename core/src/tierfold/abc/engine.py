@@ -31,7 +31,7 @@ class WriteTransaction(ReadTransaction, Protocol):
     """E4: sees its own writes; nobody else does before `commit`."""
 
     def id(self) -> int:
-        """E5: what `Engine.transaction_id` says once this transaction is committed."""
+        """E5: what `Engine.transaction_id` says once this transaction is committed, if it wrote anything."""
 
     def put(self, key: bytes, value: bytes) -> None: ...
 
@@ -51,15 +51,15 @@ class WriteTransaction(ReadTransaction, Protocol):
 class Engine(ABC):
     """An open ordered map. Reads may come from any thread; at most one thread writes.
 
-    Keys have 1 to 511 bytes, values up to 2 GiB. Every method raises only errors of the `StoreError` tree; a driver's own
-    exceptions are mapped in one table. After `close` each call raises `StoreClosedError`, after a fork in the child
-    `StoreForkedError`.
+    Keys have 1 to 511 bytes, values up to 2 GiB. Every method raises only errors of the `StoreError` tree; a driver's
+    own exceptions are mapped in one table. After `close` each call raises `StoreClosedError`, after a fork in the
+    child `StoreForkedError`.
     """
 
     @property
     @abstractmethod
     def place(self) -> str:
-        """E10: names the physical place of the data. A copy of the files has another; reopening the same files gives the same."""
+        """E10: names the physical place of the data. A copy of the files has another, the same files have the same."""
 
     @abstractmethod
     def fetch(self, key: bytes) -> tuple[int, bytes | None]:
@@ -67,7 +67,7 @@ class Engine(ABC):
 
     @abstractmethod
     def transaction_id(self) -> int:
-        """E12: id of the last commit of any process. Every commit of every process changes it."""
+        """E12: id of the last commit of any process. Every commit of every process that wrote anything changes it."""
 
     @abstractmethod
     def read(self) -> AbstractContextManager[tuple[int, ReadTransaction]]:
@@ -82,7 +82,7 @@ class Engine(ABC):
 
     @abstractmethod
     def make_room(self) -> bool:
-        """E15: called between transactions after a `StoreFullError`; True when room was made and the writes should be repeated."""
+        """E15: called between transactions after a `StoreFullError`; True when it made room and a repeat may work."""
 
     @abstractmethod
     def close(self) -> None:

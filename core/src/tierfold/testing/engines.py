@@ -88,6 +88,15 @@ class EngineSuite(Suite, ABC, defines=True):
         txn.abort()
         assert rows(engine) == []
 
+    def test_many_values_come_in_the_order_of_their_keys(self, engine: Engine) -> None:
+        """E17: what `get` says for each, missing and repeated ones included."""
+        put(engine, a=b"1", b=b"2")
+        with writing(engine) as txn:
+            txn.put(b"c", b"3")
+            assert txn.get_many([b"c", b"x", b"a", b"c"]) == [b"3", None, b"1", b"3"]
+        with engine.read() as (_, view):
+            assert view.get_many([]) == []
+
     def test_a_scan_ascends_from_low_to_before_high(self, engine: Engine) -> None:
         """E2: ``low <= key < high``, ascending as bytes; low may be empty."""
         names = [b"a", b"a\x00", b"ab", b"b", b"\x80", b"\xff"]
