@@ -72,9 +72,20 @@ class Access:
             await self._links[tier].hydrate(partition)
         return await near.presence(partition) == "present"
 
-    async def bring_to_writer(self, partition: str) -> bool:
-        """The same, for the tier that `save` waits for."""
-        return await self.bring(partition, self._write_to)
+    async def bring_to_writer(self, segment: SegmentName, id: str | None = None) -> None:
+        """Bring a partition down to the tier that `save` waits for.
+
+        Args:
+            id: An entity that a write there may go on from even if the rest cannot be reached.
+
+        Raises:
+            PartitionUnavailableError: It is not there, no farther tier can be reached, and neither is ``id`` there.
+        """
+        try:
+            await self.bring(segment.partition, self._write_to)
+        except PartitionUnavailableError:
+            if id is None or self.writer.find_held(segment, id) is None:
+                raise
 
     async def segments(self, type: str) -> list[SegmentName]:
         """Every segment of a type that any open tier knows."""
@@ -100,17 +111,19 @@ class Access:
         """Store a batch durably, then let the caches in front of it have their copies."""
         commit = await self.writer.write(writes)
         for number in reversed(range(self._write_to)):
-            await self._write_through(_near(self._tiers[number]), writes, commit)
+            await self._write_through(number, writes, commit)
         return commit
 
-    @staticmethod
-    async def _write_through(cache: NearerStore, writes: Sequence[Write], commit: Commit) -> None:
+    async def _write_through(self, number: int, writes: Sequence[Write], commit: Commit) -> None:
+        """Copies for one cache. Where it is behind, its link brings it up to date: a program reads what it wrote."""
         copies: dict[SegmentName, list[tuple[Record, Digest]]] = {}
         for write, written in zip(writes, commit.written, strict=True):
             if written.record is not None:
                 copies.setdefault(write.segment, []).append((written.record, written.replaced))
+        cache = _near(self._tiers[number])
         for segment, records in copies.items():
-            await cache.write_through(segment, records)
+            if not await cache.write_through(segment, records):
+                await self._links[number].refresh(segment.partition)
 
     async def declare(self, type: str, declaration: bytes) -> bytes:
         """Put a declaration into the catalog of the tier written to; returns the one that is there."""

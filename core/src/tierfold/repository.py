@@ -150,7 +150,7 @@ class Repository(Generic[T]):
         known_id = bool(self._adapter.id_of(entity)) or self._kind.declaration.id is not None
         entities, writes = self._place([entity], ABSENT)
         if known_id:
-            await self._access.bring_to_writer(writes[0].segment.partition)
+            await self._access.bring_to_writer(writes[0].segment)
         return (await self._save(entities, writes))[0]
 
     async def save(self, entity: T, *, if_match: str | None = None) -> T:
@@ -170,7 +170,7 @@ class Repository(Generic[T]):
         """
         entities, writes = self._place([entity], ANY if if_match is None else _hash_of(if_match))
         if if_match is not None:
-            await self._access.bring_to_writer(writes[0].segment.partition)
+            await self._access.bring_to_writer(writes[0].segment, writes[0].id)
         return (await self._save(entities, writes))[0]
 
     async def save_many(self, entities: Iterable[T]) -> list[T]:
@@ -208,15 +208,14 @@ class Repository(Generic[T]):
         record = await self._record_to_write(id)
         if record is None:
             raise NotFoundError(self._kind.declaration.name, id)
-        document = {**self._adapter.to_document(self._load(record)), **fields}
-        moved = self._adapter.from_document({**document, "id": ""})
-        key, suffix = self._kind.placement.key_of(moved), split_id(id)[1]
-        if key == split_id(id)[0]:
-            return await self.save(self._adapter.from_document({**document, "id": id}), if_match=record.etag)
-        if self._kind.declaration.id is None:
-            moved = self._adapter.with_id(moved, f"{key}.{suffix}")
+        changed = self._adapter.with_fields(self._load(record), fields)
+        key = self._kind.placement.key_of(changed)
+        before, suffix = split_id(id)
+        if key == before:
+            return await self.save(changed, if_match=record.etag)
+        moved = self._adapter.with_id(changed, f"{key}.{suffix}" if self._kind.declaration.id is None else "")
         entities, writes = self._place([moved], ABSENT)
-        await self._access.bring_to_writer(writes[0].segment.partition)
+        await self._access.bring_to_writer(writes[0].segment)
         remove = Write(self._segment_of_id(id), id, None, expected=record.hash)
         commit = await self._commit([remove, *writes])
         return self._fill(entities[0], commit.written[1].record)
@@ -228,7 +227,7 @@ class Repository(Generic[T]):
             StaleWriteError: ``if_match`` is given and the entity has another etag, or does not exist.
         """
         segment = self._segment_of_id(id)
-        await self._access.bring_to_writer(segment.partition)
+        await self._access.bring_to_writer(segment, id)
         expected = ANY if if_match is None else _hash_of(if_match)
         commit = await self._commit([Write(segment, id, None, expected=expected)])
         return commit.written[0].record is not None
@@ -269,7 +268,7 @@ class Repository(Generic[T]):
     async def _record_to_write(self, id: str) -> Record | None:
         """The record in the tier that is written to, which a cache in front of it may lag behind."""
         segment = self._segment_of_id(id)
-        await self._access.bring_to_writer(segment.partition)
+        await self._access.bring_to_writer(segment, id)
         record = self._access.writer.find_held(segment, id)
         return None if record is None or record.deleted else record
 

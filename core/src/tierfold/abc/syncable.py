@@ -559,11 +559,12 @@ class NearerStore(SyncableStore):
         """N19: whether this version waits here for delivery to the upstream; inline."""
 
     @abstractmethod
-    async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> None:
+    async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> bool:
         """N17: copies of what a farther tier has stored for this layer, as (record, hash it replaced there).
 
         A copy enters only while the partition is present and the row is the one that was replaced: otherwise the cache
-        is behind, and the link brings the record.
+        is behind, and the link brings the record. An absent partition becomes unknown. Returns False when a copy was
+        left out.
         """
 
     @abstractmethod

@@ -210,8 +210,8 @@ class KvStore(EmbeddedStore, NearerStore):
             row = reading.row(state, state.hasher.key(record.id.encode())) if state else None
             return bool(state and row and row.hash == record.hash and reading.is_dirty(state, row))
 
-    async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> None:
-        await self.run(WriteThroughUnit(segment, written))
+    async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> bool:
+        return await self.run(WriteThroughUnit(segment, written))
 
     async def near_rows(self, segment: SegmentName, keys: Sequence[bytes], since: Position) -> NearRows:
         with self.snapshot() as reading:

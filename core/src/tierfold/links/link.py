@@ -21,13 +21,12 @@ __all__ = ["LOCAL_INTERVAL_S", "Link"]
 
 LOCAL_INTERVAL_S: Final = 2.0
 
-HYDRATE_TIMEOUT_S: Final = 10.0
+ELSEWHERE_S: Final = 10.0
 _BACKOFF_FIRST_S: Final = 0.25
 _BACKOFF_LAST_S: Final = 60.0
 _GAP_S: Final = 0.005
 """Between a run that moved something and the next one, so that a busy writer's commits are carried in batches."""
 _POLL_S: Final = 0.05
-_ELSEWHERE_S: Final = 10.0
 
 _log = logging.getLogger("tierfold.links")
 
@@ -119,23 +118,34 @@ class Link:
         if self._paused or runner is None:
             reason = "its link is paused" if self._paused else self._error or "the farther tier is not reached yet"
             raise PartitionUnavailableError(partition, reason)
-        with anyio.move_on_after(HYDRATE_TIMEOUT_S) as limit:
-            try:
-                await self._hydrate(runner, partition)
-            except (StoreUnavailableError, LinkFencedError) as error:
-                raise PartitionUnavailableError(partition, str(error)) from error
-        if limit.cancelled_caught:
-            raise PartitionUnavailableError(partition, f"it was not brought down within {HYDRATE_TIMEOUT_S:g} s")
+        try:
+            if await runner.hold() or await self._wait_elsewhere(runner, partition):
+                await runner.hydrate(partition)
+        except (StoreUnavailableError, LinkFencedError) as error:
+            raise PartitionUnavailableError(partition, str(error)) from error
 
-    async def _hydrate(self, runner: Runner, partition: str) -> None:
-        if await runner.hold():
-            return await runner.hydrate(partition)
+    async def _wait_elsewhere(self, runner: Runner, partition: str) -> bool:
+        """Ask the process that runs the link, and wait; True when the lease came to this one meanwhile."""
         near = self._near.near
         await near.want(partition)
-        while await near.presence(partition) == "unknown":
-            await anyio.sleep(_POLL_S)
+        with anyio.move_on_after(ELSEWHERE_S):
+            while await near.presence(partition) == "unknown":
+                await anyio.sleep(_POLL_S)
+                if await runner.hold():
+                    return True
+            return False
+        raise PartitionUnavailableError(partition, f"the process that runs its link has not brought it in {ELSEWHERE_S:g} s")
+
+    async def refresh(self, partition: str) -> None:
+        """Pull one partition now, for a cache that is behind; what prevents it is left to the link's own runs."""
+        runner = self._runner
+        if runner is None or self._paused:
+            return
+        try:
             if await runner.hold():
-                return await runner.hydrate(partition)
+                await runner.refresh(partition)
+        except TierfoldError as error:
+            self._fail(error)
 
     async def _prepare(self, partition: str) -> None:
         """Have the farther tier bring the partition down first, when it is a tier of this layer with a link of its own."""
@@ -219,7 +229,7 @@ class Link:
     async def _compare_elsewhere(self, runner: Runner, asked: bool) -> LinkReport:
         """Another process runs the link: watch it until both sides hold the same, if somebody asked."""
         self._error, self._failures = None, 0
-        with anyio.move_on_after(_ELSEWHERE_S if asked else 0):
+        with anyio.move_on_after(ELSEWHERE_S if asked else 0):
             while not await runner.is_equal():
                 await anyio.sleep(_POLL_S)
             return LinkReport(True)

@@ -152,6 +152,10 @@ class Runner:
         if not await self.hold():
             raise LinkFencedError("the lease of this link ran out")
 
+    async def refresh(self, partition: str) -> None:
+        """Run one partition. The lease is held."""
+        await self._run_partition(partition, await self._terms())
+
     async def hydrate(self, partition: str) -> None:
         """Bring one partition down, or learn that the farther tier has none of that name. The lease is held."""
         async with self._alone(partition):
@@ -178,7 +182,7 @@ class Runner:
         lock = self._locks.setdefault(partition, anyio.Lock())
         async with lock:
             yield
-        if not lock.statistics().tasks_waiting:
+        if not lock.locked():
             self._locks.pop(partition, None)
 
     # --- declarations --------------------------------------------------------------------------------------------

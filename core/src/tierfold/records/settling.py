@@ -118,14 +118,20 @@ class WriteThroughUnit:
     def check(self, session: WriteSession) -> None:
         """Nothing can refuse it."""
 
-    def put(self, session: WriteSession) -> None:
-        if session.presence(self._name.partition) == "present":
-            state = session.segment(self._name)
-            steps = tuple(Take(record, replaced) for record, replaced in self._written)
-            nothing_to_deliver = session.link_state(state).pushed >= state.row.max_seq
-            _Steps(session, state, "local").carry_out(steps)
-            if nothing_to_deliver:
-                _set_pushed(session, state, state.row.max_seq)
+    def put(self, session: WriteSession) -> bool:
+        """Returns whether all copies entered, or need not because the partition is not here."""
+        presence = session.presence(self._name.partition)
+        if presence == "absent":
+            mark(session, self._name.partition, PartitionMarks(presence="unknown"))
+        if presence != "present":
+            return True
+        state = session.segment(self._name)
+        steps = tuple(Take(record, replaced) for record, replaced in self._written)
+        nothing_to_deliver = session.link_state(state).pushed >= state.row.max_seq
+        refused = _Steps(session, state, "local").carry_out(steps)
+        if nothing_to_deliver:
+            _set_pushed(session, state, state.row.max_seq)
+        return not refused
 
 
 def _move_pushed(
