@@ -33,6 +33,8 @@ class EntityAdapter(Struct, Generic[T], frozen=True):
             the class is frozen.
         id_of: The id, ``""`` when new.
         with_id: Sets the id; returns the same object, or a copy when the class is frozen.
+        with_fields: A copy with some fields replaced by values as the program holds them. Raises `ValidationError` for
+            a name that is no field.
         fields_of: (entity, names) -> those of its fields that it has, for key strategies and id templates.
         to_document: The raw document, system fields included.
         from_document: The inverse; system fields that are missing have their defaults.
@@ -45,6 +47,7 @@ class EntityAdapter(Struct, Generic[T], frozen=True):
     fill: Callable[[T, Record], T]
     id_of: Callable[[T], str]
     with_id: Callable[[T, str], T]
+    with_fields: Callable[[T, Mapping[str, Any]], T]
     fields_of: Callable[[T, tuple[str, ...]], Mapping[str, object]]
     to_document: Callable[[T], dict[str, Any]]
     from_document: Callable[[Mapping[str, Any]], T]

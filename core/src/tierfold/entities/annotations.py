@@ -105,9 +105,12 @@ class Kinds:
         return kind
 
     def _union(self, args: tuple[Any, ...]) -> Kind:
-        if Any in args or object in args:
+        bare = [unwrapped(arg) for arg in args]
+        if Any in bare or object in bare:
             return AnyKind(self._source)
-        beside_int = any(unwrapped(arg) is int for arg in args)
+        if sum(map(is_dataclass, bare)) > 1:
+            raise ConfigError("several dataclasses in one union could not be told apart when read")
+        beside_int = int in bare
         # None is the quickest to tell apart, and comes first in every message.
         ordered = sorted(args, key=lambda arg: arg is not NoneType)
         return UnionKind([self.of(arg, beside_int=beside_int) for arg in ordered])

@@ -27,6 +27,7 @@ def document_adapter(declared: Declared) -> EntityAdapter[dict[str, Any]]:
         fill=_fill,
         id_of=lambda document: document.get("id", ""),
         with_id=_with_id,
+        with_fields=lambda document, fields: {**document, **fields},
         fields_of=lambda document, names: document,
         to_document=_checked,
         from_document=_checked,

@@ -172,7 +172,7 @@ class Shape:
         """See `Kind.keep`: members that the class does not declare stay. Returns ``new`` itself if nothing does."""
         kept = {name: item for name, item in stored.items() if name not in self._names}
         for member in self._keeping:
-            if member.name in stored:
+            if member.name in stored and member.name in new:
                 item = member.kind.keep(stored[member.name], new[member.name])
                 if item is not new[member.name]:
                     kept[member.name] = item

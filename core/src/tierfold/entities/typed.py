@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import Field, fields
 from datetime import datetime
 from operator import attrgetter
@@ -50,6 +51,7 @@ def typed_adapter(cls: type[T]) -> EntityAdapter[T]:
         fill=typed.fill,
         id_of=attrgetter("id"),
         with_id=typed.with_id,
+        with_fields=typed.with_fields,
         fields_of=lambda entity, names: {name: getattr(entity, name) for name in names},
         to_document=typed.to_document,
         from_document=typed.from_document,
@@ -105,6 +107,16 @@ class _TypedClass(Generic[T]):
         except RecursionError as error:
             reason = f"more than {DEPTH_LIMIT} levels of maps and lists"
             raise ValidationError(reason, id=_id_of(entity)) from error
+
+    def with_fields(self, entity: T, changed: Mapping[str, Any]) -> T:
+        """A copy with some fields replaced. It is checked when it is saved."""
+        unknown = changed.keys() - {item.name for item in fields(cast(Any, self._cls))}
+        if unknown:
+            raise ValidationError(f"{self._cls.__name__} has no field {', '.join(sorted(unknown))}", id=_id_of(entity))
+        changing = copy(entity)
+        for name, value in changed.items():
+            object.__setattr__(changing, name, value)  # also in a frozen class: nobody has seen the copy yet
+        return changing
 
     def merge(self, stored: bytes, new: bytes) -> bytes:
         """The new payload, with what the class does not know of the stored one."""
