@@ -106,6 +106,15 @@ class Child:
         """Undo `stop`."""
         self._process.send_signal(signal.SIGCONT)
 
+    def wait_for_end(self, timeout_s: float = 15) -> int:
+        """Wait until it ends by itself and everything it said has been heard; its exit code, negative for a signal."""
+        self.wait_until(lambda: self._ended, timeout_s)
+        code = self._process.wait()
+        for ear in self._ears:
+            ear.join()
+        assert code <= 0, self._state()
+        return code
+
     # --- ending --------------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
@@ -119,18 +128,12 @@ class Child:
             stream.close()
 
     def finish(self, timeout_s: float = 15) -> list[str]:
-        """Wait for its own end and return what it said.
+        """Close its standard input, wait for its end and return what it said.
 
         Raises:
             AssertionError: It failed, or did not end.
         """
         assert self._process.stdin is not None
         self._process.stdin.close()
-        try:
-            code = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"heard {self.lines[-5:]}; the program did not end") from None
-        for ear in self._ears:
-            ear.join()
-        assert code == 0, self._state()
+        assert self.wait_for_end(timeout_s) == 0, self._state()
         return self.lines
