@@ -1,0 +1,181 @@
+"""Everything that is asked of an embedded store. Who writes an engine implements `open_engine` and gets the rest."""
+
+from __future__ import annotations
+
+import shutil
+from abc import abstractmethod
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from tierfold.abc.engine import DurableEngine, Engine
+from tierfold.abc.store import EntityStore
+from tierfold.abc.syncable import LinkState, PartitionMarks, Settlement, Take
+from tierfold.digest import Hasher
+from tierfold.kv.store import KvStore, open_kv_store
+from tierfold.layout import RECORD
+from tierfold.model import ABSENT, Change, Record
+from tierfold.specs import OpenContext
+from tierfold.testing.fakes import FakeClock, fake_context
+from tierfold.testing.nearers import NearerStoreSuite, attach
+from tierfold.testing.samples import OSLO, PARTITION, foreign, put, register, remove
+from tierfold.testing.stores import LocalStoreSuite, written
+from tierfold.testing.syncables import changed, roots_of
+
+__all__ = ["DurableStoreSuite", "EmbeddedStoreSuite", "flip_bit"]
+
+
+def flip_bit(engine: Engine, record: Record) -> None:
+    """Damage the row of a record, as a failing disk would."""
+    end_of_key = Hasher(record.type).key(record.id.encode())
+    txn = engine.begin()
+    rows = [row for row in txn.scan(RECORD, RECORD + b"\xff") if row[0].endswith(end_of_key)]
+    for key, value in rows:
+        txn.put(key, value[:-6] + bytes([value[-6] ^ 1]) + value[-5:])
+    txn.commit()
+
+
+class EmbeddedStoreSuite(LocalStoreSuite, NearerStoreSuite, defines=True):
+    """All suites of stores for `tierfold.kv` on one engine."""
+
+    @abstractmethod
+    def open_engine(self, where: Path) -> Engine:
+        """A new engine; a durable one keeps its content in the directory ``where``, which may not exist yet."""
+
+    def open_store(self, where: Path, context: OpenContext) -> AbstractAsyncContextManager[KvStore]:
+        return open_kv_store(self.open_engine(where), context)
+
+    async def damage(self, store: EntityStore, record: Record) -> None:
+        assert isinstance(store, KvStore)
+        flip_bit(store._engine, record)  # the row lies behind the store's back
+
+
+class DurableStoreSuite(EmbeddedStoreSuite, defines=True):
+    """What is asked of an embedded store beyond, if its content outlives the process."""
+
+    @abstractmethod
+    def open_engine(self, where: Path) -> DurableEngine: ...
+
+    async def test_content_survives_reopening(self, tmp_path: Path, context: OpenContext) -> None:
+        """S12: records, tombstones, declarations, sums and what is kept per link and peer."""
+        seen: list[object] = []
+        for attempt in range(2):
+            async with self.open_store(tmp_path / "store", context) as store:
+                if attempt == 0:
+                    await register(store)
+                    token = await attach(store)
+                    taken = Settlement((Take(foreign("oslo.1"), ABSENT),), LinkState(batch=3))
+                    await store.settle(OSLO, taken, token)
+                    await store.mark_partition(PARTITION, PartitionMarks(presence="present", generation=1), token)
+                    await store.write([put("oslo.2"), put("oslo.3")])
+                    await store.write([remove("oslo.3")])
+                    await store.declare("Thing", b"declared")
+                rows = [store.find(OSLO, f"oslo.{number}") for number in range(4)]
+                peers, view = await store.peers(), await store.view(PARTITION)
+                seen.append((await store.identity(), rows, await store.declarations(), peers, view))
+        assert seen[0] == seen[1]
+
+    async def test_stamps_grow_over_a_reopening(self, tmp_path: Path, clock: FakeClock) -> None:
+        """S6: also when the clock was turned back meanwhile."""
+        stamps = []
+        for step_days in (1, -1):
+            clock.advance(days=step_days)
+            async with self.open_store(tmp_path / "store", fake_context(clock)) as store:
+                stamps += [(await written(store, put(id)))[0].stamp for id in ("oslo.1", "oslo.2")]
+        assert stamps == sorted(set(stamps))
+
+    async def test_two_processes_with_equal_clocks_never_make_equal_stamps(
+        self, tmp_path: Path, context: OpenContext
+    ) -> None:
+        """S6: the stamp is made inside the transaction [clocks of their own lost an acknowledged write]."""
+        where = tmp_path / "store"
+        async with self.open_store(where, context) as one, self.open_store(where, context) as two:
+            stamps = [(await written(store, put("oslo.1")))[0].stamp for store in (one, two, one, two)]
+        assert stamps == sorted(set(stamps))
+
+    async def test_a_reopened_store_is_the_same_and_its_copy_another(
+        self, tmp_path: Path, context: OpenContext
+    ) -> None:
+        """L2, N13: the copy's original may have moved on, so all it holds is marked."""
+        where, copy = tmp_path / "store", tmp_path / "copy"
+        async with self.open_store(where, context) as store:
+            await store.write([put("oslo.1")])
+            identity = await store.identity()
+        shutil.copytree(where, copy)
+        async with self.open_store(where, context) as store:
+            assert await store.identity() == identity
+            assert not (await store.view(PARTITION)).gone_back
+        async with self.open_store(copy, context) as store:
+            assert (await store.identity()).store != identity.store
+            assert (await store.view(PARTITION)).gone_back
+            assert store.find(OSLO, "oslo.1") is not None
+
+    async def test_a_copy_makes_stamps_and_positions_of_its_own(self, tmp_path: Path, context: OpenContext) -> None:
+        """L2, L18, S6: nobody takes the one for the other."""
+        where, copy = tmp_path / "store", tmp_path / "copy"
+        async with self.open_store(where, context) as store:
+            await store.write([put("oslo.1")])
+        shutil.copytree(where, copy)
+        made = []
+        for place in (where, copy):
+            async with self.open_store(place, context) as store:
+                (record,) = await written(store, put("oslo.1"))
+                made.append((record.stamp, (await roots_of(store)).position))
+        async with self.open_store(copy, context) as store:
+            assert made[0][0][8:] != made[1][0][8:]
+            assert [await store.knows(OSLO, position) for _, position in made] == [False, True]
+
+    async def test_positions_survive_reopening_but_not_a_restore(self, tmp_path: Path, context: OpenContext) -> None:
+        """L18, L3: a backup brings the store id along; what happened after it was made is unknown."""
+        where, backup = tmp_path / "store", tmp_path / "backup"
+        positions, tokens = [], []
+
+        async def step() -> None:
+            async with self.open_store(where, context) as store:
+                await store.write([put("oslo.1")])
+                positions.append((await roots_of(store)).position)
+                tokens.append((await store.feed(None)).token)
+
+        await step()
+        shutil.copytree(where, backup)
+        await step()
+        for file in backup.iterdir():
+            shutil.copyfile(file, where / file.name)
+        await step()
+        async with self.open_store(where, context) as store:
+            assert [await store.knows(OSLO, position) for position in positions] == [True, False, True]
+            fed = [list((await store.feed(token)).segments) for token in tokens]
+            assert fed == [[OSLO], [OSLO], []]
+            assert await changed(store, positions[0]) == ["oslo.1"]
+
+    async def test_commits_of_another_process_are_noticed_by_looking(
+        self, tmp_path: Path, context: OpenContext
+    ) -> None:
+        """S16, S17: in their order, once, and before later ones of this process."""
+        where = tmp_path / "store"
+        async with self.open_store(where, context) as store, self.open_store(where, fake_context(seed=1)) as other:
+            heard: list[Change] = []
+            calls: list[int] = []
+            store.listen(heard.extend)
+            store.notify(lambda: calls.append(1))
+            await other.write([put("oslo.2")])
+            await other.write([put("oslo.1")])
+            silent = list(heard)
+            store.look()
+            store.look()
+            noticed = [(change.kind, change.id, change.origin) for change in heard], len(calls)
+            await other.write([remove("oslo.2")])
+            await store.write([put("oslo.3")])
+            store.look()
+            assert silent == []
+            assert noticed == ([("saved", "oslo.2", "local"), ("saved", "oslo.1", "local")], 1)
+            assert [(change.kind, change.id) for change in heard[2:]] == [("deleted", "oslo.2"), ("saved", "oslo.3")]
+
+    async def test_processes_read_what_others_wrote_at_once(self, tmp_path: Path, context: OpenContext) -> None:
+        """S1, S10: also when a partition has become present, or ceased to be."""
+        where = tmp_path / "store"
+        async with self.open_store(where, context) as store, self.open_store(where, fake_context(seed=1)) as other:
+            (record,) = await written(other, put("oslo.1"))
+            assert store.find(OSLO, "oslo.1") == record
+            token = await attach(store)
+            await store.mark_partition(PARTITION, PartitionMarks(presence="present"), token)
+            assert other.find(OSLO, "oslo.1") == record
