@@ -140,21 +140,24 @@ class LeaseUnit:
 
     def check(self, session: WriteSession) -> None:
         row = session.link
-        if row is not None and row.upstream and row.name != self._link:
-            raise ConfigError(
-                f"this store's link is {row.name!r}, a second one ({self._link!r}) would make two upstreams"
-            )
+        if row is not None and row.name != self._link and self._is_held_elsewhere(session, row):
+            reason = f"it is linked as {row.name!r} by another program; {self._link!r} would be a second upstream"
+            raise ConfigError(f"a store has at most one upstream: {reason}")
 
     def put(self, session: WriteSession) -> LinkLease | None:
         row = session.link or LinkRow(self._link)
-        now_ms = session.opened.wall_ms()
-        if row.holder not in (b"", self._holder) and now_ms < row.until_ms <= now_ms + self._ttl_ms:
+        if self._is_held_elsewhere(session, row):
             return None
         if row.holder != self._holder:
             row.holder, row.token = self._holder, row.token + 1
-        row.name, row.until_ms = self._link, now_ms + self._ttl_ms
+        row.name, row.until_ms = self._link, session.opened.wall_ms() + self._ttl_ms
         session.save_link(row)
         return LinkLease(row.holder, row.token, row.until_ms)
+
+    def _is_held_elsewhere(self, session: WriteSession, row: LinkRow) -> bool:
+        """A lease that ends later than any could was given under a clock that ran ahead; it does not count."""
+        now_ms = session.opened.wall_ms()
+        return row.holder not in (b"", self._holder) and now_ms < row.until_ms <= now_ms + self._ttl_ms
 
 
 class ReleaseUnit:
