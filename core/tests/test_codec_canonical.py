@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tierfold.codec import DEPTH_LIMIT, check_canonical, decode, encode
 from tierfold.errors import PayloadTooLargeError, ValidationError
+from tierfold.testing.strategies import documents, scalars
 
 
 class Colour(enum.StrEnum):
@@ -210,36 +211,19 @@ def test_decode_refuses_what_is_no_document() -> None:
         decode(b"\xa1a")
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-offsets = st.integers(-24 * 60 + 1, 24 * 60 - 1).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-moments = st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 12, 31), timezones=offsets)
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | texts
-    | st.binary(max_size=8)
-    | moments
-)
-documents = st.dictionaries(
-    texts, st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4))
-)
-
-
-@given(documents)
+@given(documents())
 def test_a_document_comes_back_as_it_was(document: dict[str, Any]) -> None:
     assert decode(encode(document)) == document
 
 
-@given(documents)
+@given(documents())
 def test_encoding_what_was_decoded_gives_the_same_bytes(document: dict[str, Any]) -> None:
     data = encode(document)
     assert encode(decode(data)) == data
     check_canonical(data)
 
 
-@given(documents)
+@given(documents())
 def test_any_other_order_of_members_is_not_canonical(document: dict[str, Any]) -> None:
     data = encode(document)
     reversed_ = msgspec.msgpack.encode(dict(reversed(decode(data).items())))
@@ -250,7 +234,7 @@ def test_any_other_order_of_members_is_not_canonical(document: dict[str, Any]) -
 
 @given(
     st.recursive(
-        scalars | st.floats() | st.integers() | st.text(),
+        scalars() | st.floats() | st.integers() | st.text(),
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
