@@ -111,6 +111,11 @@ class DataLayer:
         if self._closed:
             raise StoreClosedError("the data layer is closed")
 
+    @property
+    def tiers(self) -> tuple[OpenTier, ...]:
+        """The opened tiers, near to far: for commands of this package, which show what lies in the stores themselves."""
+        return tuple(self._tiers)
+
     # --- repositories --------------------------------------------------------------------------------------------
 
     @overload

@@ -14,6 +14,7 @@ from tierfold.errors import TierfoldError
 __all__ = ["main"]
 
 COMMANDS: Final[Mapping[str, str]] = {
+    "demo": "tierfold.cli.demo",
     "plugins": "tierfold.cli.plugins",
 }
 """The module of each command, which has a function of the command's name."""
