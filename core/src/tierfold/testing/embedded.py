@@ -52,6 +52,8 @@ class EmbeddedStoreSuite(LocalStoreSuite, NearerStoreSuite, defines=True):
 class DurableStoreSuite(EmbeddedStoreSuite, defines=True):
     """What is asked of an embedded store beyond, if its content outlives the process."""
 
+    reopens = True
+
     @abstractmethod
     def open_engine(self, where: Path) -> DurableEngine: ...
 

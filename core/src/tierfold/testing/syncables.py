@@ -15,6 +15,7 @@ from tierfold.digest import subtotal, sum_bytes
 from tierfold.model import Digest, FeedToken, Position, Record, SegmentName, StoreId
 from tierfold.specs import OpenContext
 from tierfold.testing.fakes import START_MS, FakeClock, fake_context
+from tierfold.testing.model import compare_with_memory
 from tierfold.testing.samples import (
     OSLO,
     PARTITION,
@@ -57,7 +58,13 @@ async def accepted(store: SyncableStore, batch: int, *pushes: Push, segment: Seg
 
 
 class SyncableStoreSuite(EntityStoreSuite, defines=True):
-    """Tests of `SyncableStore`."""
+    """Tests of `SyncableStore`.
+
+    Attributes:
+        reopens: Content outlives closing.
+    """
+
+    reopens = False
 
     @abstractmethod
     def open_store(self, where: Path, context: OpenContext) -> AbstractAsyncContextManager[SyncableStore]: ...
@@ -592,3 +599,11 @@ class SyncableStoreSuite(EntityStoreSuite, defines=True):
         record = foreign("oslo.1", b"\x81\xa1a\x01", ms=START_MS - 5, version=42)
         await accepted(store, 1, push(record))
         assert await store.get(OSLO, "oslo.1") == record
+
+    def test_any_history_leaves_what_the_memory_store_would_hold(self, tmp_path: Path, anyio_backend_name: str) -> None:
+        """S1-S7, L3, L5, L6, L11, L13: random writes and batches, compared after each step."""
+
+        def open_store(number: int, context: OpenContext) -> AbstractAsyncContextManager[SyncableStore]:
+            return self.open_store(tmp_path / str(number), context)
+
+        compare_with_memory(open_store, anyio_backend_name, reopens=self.reopens)
