@@ -56,22 +56,30 @@ def run_sabotaged(tmp_path: Path, line: str, act: str, store: str) -> subprocess
     return run(tmp_path, AT_A_LINE.format(line=line, act=act.format(tmp=str(tmp_path), store=store)))
 
 
-def test_demo_folds_shares_and_reconciles_the_real_data_set(tmp_path: Path) -> None:
-    done = run(tmp_path)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """A run of the demo, and the directory that its temporary files were in."""
+    tmp_path = tmp_path_factory.mktemp("demo")
+    return run(tmp_path), tmp_path
+
+
+def test_demo_folds_shares_and_reconciles_the_real_data_set(
+    undisturbed: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    done, _ = undisturbed
     assert (done.returncode, done.stderr) == (0, "")
     assert len(re.findall(r"1,707 records in [\d.]+ s, [\d,]+ a second", done.stdout)) == 3
-    assert (
-        len(re.findall(r"rule lww, .*\n    .*winner  program [12] at .*\n    .*loser   program [12] at", done.stdout))
-        == 5
-    )
+    decisions = re.findall(r"rule lww, .*\n +winner  program [12] at .*\n +loser   program [12] at", done.stdout)
+    assert len(decisions) == 5
     roots = re.findall(r"^ +(?:near 1|shared|near 2) +([0-9a-f]{32})  1,704 records$", done.stdout, re.MULTILINE)
     assert len(roots) == 3
     assert len(set(roots)) == 1
     assert re.search(r"^Done in [\d.]+ s: everything is equal\.$", done.stdout, re.MULTILINE)
 
 
-def test_demo_leaves_no_files_behind(tmp_path: Path) -> None:
-    assert run(tmp_path).returncode == 0
+def test_demo_leaves_no_files_behind(undisturbed: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    done, tmp_path = undisturbed
+    assert done.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
