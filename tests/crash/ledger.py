@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from tests.crash.audit import Content
 
-from tierfold.model import SegmentName, Write
+from tierfold.model import Record, SegmentName, Write
 
 __all__ = ["Attempt", "Ledger", "Verdict"]
 
@@ -25,7 +25,7 @@ class Attempt(Struct, frozen=True):
     """
 
     lane: str
-    batch: list[tuple[str, str, str, str | None, int]]
+    batch: Sequence[tuple[str, str, str, str | None, int]]
     """Type, partition, id, mark of the payload (None = delete) and its length."""
 
     def line(self) -> bytes:
@@ -73,6 +73,10 @@ class _Lane:
         self.acknowledged = 0
 
 
+def payload_of(record: Record) -> bytes:
+    return record.payload
+
+
 class Ledger:
     """Follows lanes over any number of killed processes."""
 
@@ -93,10 +97,14 @@ class Ledger:
         lane.acknowledged += 1
         return True
 
-    def judge(self, content: Content) -> Verdict:
-        """Compare with what is stored, and go on from there."""
+    def judge(self, content: Content, mark_of: Callable[[Record], bytes] = payload_of) -> Verdict:
+        """Compare with what is stored, and go on from there.
+
+        Args:
+            mark_of: Finds in a record what the attempt announced as its payload.
+        """
         held: State = {
-            (segment, id): None if record.deleted else record.payload
+            (segment, id): None if record.deleted else mark_of(record)
             for segment, records in content.items()
             for id, record in records.items()
         }
@@ -104,10 +112,6 @@ class Ledger:
         for lane in self._lanes.values():
             verdict.add(_judge(lane, held))
         return verdict
-
-    def cells(self) -> Iterable[Cell]:
-        """Every id that was ever tried."""
-        return (cell for lane in self._lanes.values() for cell in lane.settled)
 
 
 def _judge(lane: _Lane, held: State) -> Verdict:

@@ -1,0 +1,122 @@
+"""Programs with a data layer are killed at any moment, in the middle of link runs too, while others write elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import pytest
+from tests.crash.ledger import Ledger, Verdict
+from tests.processes.program import SHARED_IDS
+from tests.processes.programs import Program, examine, text_of, url
+
+from tierfold.model import Record
+
+LEASE_MS: Final = 11_000
+
+
+def mark_of(record: Record) -> bytes:
+    return text_of(record).encode()
+
+
+class Scene:
+    """Programs on stores in one directory, and what was acknowledged to them."""
+
+    def __init__(self, directory: Path, seed: str) -> None:
+        self.near, self.far = directory / "near", directory / "far"
+        self.seed = seed
+        self.random = Random(seed)
+        self.ledger = Ledger()
+        self.ahead_ms = 0
+        self.offered: dict[tuple[str, str], str] = {}
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def hear(self, line: bytes) -> bool:
+        """Take an announcement; True = a write in a lane was acknowledged."""
+        what, side, *rest = json.loads(line)
+        if what == "offer":
+            self.offered[side, rest[0]] = rest[1]
+        elif what == "kept":
+            self.kept[side, rest[0]] = self.offered[side, rest[0]]
+        else:
+            return self.ledger.read(line)
+        return False
+
+    def start(self, *tiers: str | dict[str, Any]) -> Program:
+        """Start a program, when the lease of one that was killed is over."""
+        self.ahead_ms += LEASE_MS
+        return Program(*tiers, ahead_ms=self.ahead_ms, hear=self.hear)
+
+    def kill_writing(self, program: Program, number: int, lanes: list[str], shared: str = "") -> None:
+        """Have a program write, and kill it at a moment drawn from the seed."""
+        with program:
+            program.ask("write_on", f"{self.seed}.{number}", lanes, shared)
+            program.wait_for_count(self.random.randint(0, 40))
+            time.sleep(self.random.uniform(0, 0.2) if shared else self.random.uniform(0, 0.005))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    seed = os.environ.get("TIERFOLD_SEED", os.urandom(4).hex())
+    print(f"TIERFOLD_SEED={seed}")
+    return Scene(tmp_path, seed)
+
+
+def kill(scene: Scene, cycles: int, *tiers: str | dict[str, Any]) -> Verdict:
+    """What is left in the farther store of programs that were killed."""
+    total = Verdict()
+    for number in range(cycles):
+        scene.kill_writing(scene.start(*tiers), number, ["a", "b"])
+        total.add(scene.ledger.judge(examine(scene.far).content, mark_of))
+    print(total)
+    return total
+
+
+@pytest.mark.parametrize("cycles", [3, pytest.param(30, marks=[pytest.mark.prove, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize("front", [[], ["memory:"], ["memory:a", "memory:b"]], ids=len)
+def test_what_save_and_delete_returned_for_outlives_the_program(scene: Scene, front: list[str], cycles: int) -> None:
+    """Volatile tiers in front of LMDB are written through: folding behind, they lost acknowledged writes on a kill."""
+    verdict = kill(scene, cycles, *front, url(scene.far))
+    assert (verdict.lost, verdict.torn) == (0, 0)
+    assert verdict.acknowledged > 5 * cycles
+
+
+def test_a_volatile_tier_that_asks_for_it_by_name_folds_behind_and_loses_writes_on_a_kill(scene: Scene) -> None:
+    """The negative control of the one above."""
+    verdict = kill(scene, 3, {"url": "memory:", "writes": "behind"}, url(scene.far))
+    assert verdict.lost > 0
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("cycles", [3, pytest.param(40, marks=[pytest.mark.prove, pytest.mark.timeout(600)])])
+def test_programs_killed_while_data_flows_both_ways_lose_nothing_and_make_no_false_conflict(
+    scene: Scene, cycles: int
+) -> None:
+    total, interrupted = Verdict(), 0
+    with scene.start(url(scene.far)) as other:
+        other.ask("write_on", f"{scene.seed}.far", ["fa", "fb"], "far")
+        for number in range(cycles):
+            other.ask("move_clock", LEASE_MS)
+            scene.kill_writing(scene.start(url(scene.near), url(scene.far)), number, ["na", "nb"], "near")
+            left = examine(scene.near)
+            interrupted += bool(left.outstanding)
+            examine(scene.far)
+    with scene.start(url(scene.near), url(scene.far)) as last:
+        for lane in ("fa", "fb"):  # partitions that nobody asked for here are not brought down
+            last.ask("get", f"{lane}.{lane}-0")
+        last.sync_until_verified()
+        last.finish()
+    near, far = examine(scene.near), examine(scene.far)
+    assert near.content == far.content
+    total.add(scene.ledger.judge(near.content, mark_of))
+    print(f"{cycles} kills, {interrupted} with a batch under way, {len(near.conflicts)} conflicts: {total}")
+    assert (total.lost, total.torn) == (0, 0)
+    shared = {f"both.s{number}" for number in range(SHARED_IDS)}
+    assert {entry.loser.id for entry in near.conflicts} <= shared
+    for id in shared:
+        newest = {told.get((side, id)) for told in (scene.offered, scene.kept) for side in ("near", "far")}
+        assert near.texts()[id] in newest

@@ -1,0 +1,211 @@
+"""A program with an open data layer that does what it is told, one line of JSON at a time.
+
+    python -m tests.processes.program AHEAD_MS FIXED_MS TIER...
+
+It reads ``[command, argument...]`` and answers ``["answer", value]`` or ``["error", class, message]``. Its clock is
+AHEAD_MS ahead of the machine's, or, if FIXED_MS is not 0, stands still there. A tier is a url, or a JSON object of
+`tierfold.Tier`'s fields.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, Final, cast
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+from tests.crash.ledger import Attempt
+
+import tierfold
+from tierfold.errors import TierfoldError
+
+SHARED_IDS: Final = 4
+_IDS: Final = 20
+
+
+class Note(tierfold.Entity, name="Note", partition="{site}", id="{name}"):
+    """What all programs save."""
+
+    site: str
+    name: str
+    text: str
+
+
+class Clock:
+    def __init__(self, ahead_ms: int, fixed_ms: int) -> None:
+        self.ahead_ms, self._fixed_ms = ahead_ms, fixed_ms
+
+    def __call__(self) -> int:
+        return (self._fixed_ms or time.time_ns() // 1_000_000) + self.ahead_ms
+
+
+def say(*parts: object) -> None:
+    os.write(sys.stdout.fileno(), json.dumps(parts).encode() + b"\n")
+
+
+def private_bytes() -> int:
+    """Memory of this process alone: no pages of files, such as LMDB's map, and none shared with others."""
+    gc.collect()
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_Dirty"))
+
+
+class Program:
+    """The commands; each public coroutine is one."""
+
+    def __init__(self, data: tierfold.DataLayer, clock: Clock, tasks: TaskGroup) -> None:
+        self._data, self._clock, self._tasks = data, clock, tasks
+        self._notes = data.repo(Note)
+
+    # --- entities ------------------------------------------------------------------------------------------------
+
+    async def save(self, site: str, name: str, text: str) -> str:
+        """The etag of what was saved."""
+        note = await self._notes.save(Note(site=site, name=name, text=text))
+        meta = await self._notes.meta(note.id)
+        assert meta is not None
+        return meta.etag
+
+    async def save_many(self, notes: list[tuple[str, str, str]]) -> int:
+        saved = await self._notes.save_many(Note(site=site, name=name, text=text) for site, name, text in notes)
+        return len(saved)
+
+    async def get(self, id: str) -> str | None:
+        note = await self._notes.get(id)
+        return None if note is None else note.text
+
+    async def delete(self, id: str) -> bool:
+        return await self._notes.delete(id)
+
+    async def pending(self, id: str) -> list[str]:
+        meta = await self._notes.meta(id)
+        return [] if meta is None else list(meta.pending)
+
+    async def read_all(self, site: str, count: int) -> int:
+        """Read ``count`` notes one by one; the private memory of this process afterwards, in bytes."""
+        for number in range(count):
+            assert await self._notes.get(f"{site}.{number}") is not None
+        return private_bytes()
+
+    # --- links ---------------------------------------------------------------------------------------------------
+
+    async def sync(self, timeout_s: float = 10) -> dict[str, Any]:
+        """What the sync reports, summed over links."""
+        report = await self._data.sync_now(timeout_s=timeout_s)
+        links = report.links.values()
+        counts = {name: sum(getattr(link, name) for link in links) for name in ("pulled", "pushed", "conflicts")}
+        return {"verified": report.verified, "errors": [link.error for link in links if link.error], **counts}
+
+    async def states(self) -> list[str]:
+        return [link.status.state for link in self._data.links.values()]
+
+    async def dirty(self) -> bool:
+        return self._data.dirty
+
+    async def durable(self) -> bool:
+        return self._data.status().durable
+
+    async def pause(self) -> None:
+        for link in self._data.links.values():
+            link.pause()
+
+    async def resume(self) -> None:
+        for link in self._data.links.values():
+            link.resume()
+
+    async def move_clock(self, ms: int) -> None:
+        self._clock.ahead_ms += ms
+
+    # --- work in the background ----------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Tell of every change from now on, with the seconds since the machine started."""
+        events = self._data.events()
+
+        async def tell() -> None:
+            async for change in events:
+                say("event", time.monotonic(), change.kind, change.id, change.origin)
+
+        self._tasks.start_soon(tell)
+
+    async def write_on(self, seed: str, own: list[str], shared: str) -> None:
+        """Write without end, as fast as it goes: ids of one's own in lanes, and ids that other programs write too."""
+        for lane in own:
+            self._tasks.start_soon(self._write_lane, lane, Random(f"{seed}/{lane}"), seed)
+        if shared:
+            self._tasks.start_soon(self._write_shared, shared, seed)
+
+    async def _write_lane(self, lane: str, random: Random, seed: str) -> None:
+        count = 0
+        while True:
+            count += 1
+            attempt = _attempt(lane, random, f"{seed}/{lane}/{count}")
+            os.write(sys.stdout.fileno(), attempt.line())
+            await self._carry_out(attempt)
+            os.write(sys.stdout.fileno(), attempt.acknowledgement())
+
+    async def _carry_out(self, attempt: Attempt) -> None:
+        notes = []
+        for _, partition, id, text, _ in attempt.batch:
+            if text is None:
+                await self._notes.delete(id)
+            else:
+                notes.append(Note(site=partition.removeprefix("app."), name=id.partition(".")[2], text=text))
+        if len(notes) == 1:
+            await self._notes.save(notes[0])
+        elif notes:
+            await self._notes.save_many(notes)
+
+    async def _write_shared(self, side: str, seed: str) -> None:
+        count = 0
+        while True:
+            count += 1
+            name, text = f"s{count % SHARED_IDS}", f"{side}/{seed}/{count}"
+            say("offer", side, f"both.{name}", text)
+            await self._notes.save(Note(site="both", name=name, text=text))
+            say("kept", side, f"both.{name}")
+            await anyio.sleep(0.005)  # a link has to get in between, or the last one to write always wins
+
+
+def _attempt(lane: str, random: Random, mark: str) -> Attempt:
+    site = random.choice((lane, "both"))
+    if random.random() < 0.2:
+        return Attempt(lane, [("Note", f"app.{site}", f"{site}.{lane}-{random.randrange(_IDS)}", None, 0)])
+    numbers = random.sample(range(_IDS), 1 if random.random() < 0.5 else random.randint(2, 12))
+    return Attempt(
+        lane, [("Note", f"app.{site}", f"{site}.{lane}-{number}", f"{mark}/{number}", 0) for number in numbers]
+    )
+
+
+async def obey(program: Program) -> None:
+    """Carry out commands until standard input ends."""
+    while line := await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+        name, *arguments = json.loads(line)
+        command = cast(Callable[..., Coroutine[Any, Any, object]], getattr(program, name))
+        try:
+            say("answer", await command(*arguments))
+        except TierfoldError as error:
+            say("error", type(error).__name__, str(error))
+
+
+async def main(ahead_ms: int, fixed_ms: int, tiers: list[str]) -> None:
+    clock = Clock(ahead_ms, fixed_ms)
+    asked = [tierfold.Tier(**json.loads(tier)) if tier.startswith("{") else tier for tier in tiers]
+    async with tierfold.open(*asked, clock=clock) as data, anyio.create_task_group() as tasks:
+        say("answer", "open")
+        await obey(Program(data, clock, tasks))
+        tasks.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    run = partial(anyio.run, backend=os.environ.get("TIERFOLD_BACKEND", "asyncio"))
+    run(main, int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
