@@ -79,6 +79,19 @@ class Program:
         saved = await self._notes.save_many(Note(site=site, name=name, text=text) for site, name, text in notes)
         return len(saved)
 
+    async def save_each(self, site: str, count: int) -> None:
+        """Save notes 0, 1, 2 … one after the other."""
+        for number in range(count):
+            await self._notes.save(Note(site=site, name=str(number), text=""))
+
+    async def fill(self, site: str, count: int, size: int) -> None:
+        """Save notes 0, 1, 2 … with long texts, a thousand at a time."""
+        for start in range(0, count, 1000):
+            await self._notes.save_many(
+                Note(site=site, name=str(number), text=str(number).ljust(size, "."))
+                for number in range(start, min(start + 1000, count))
+            )
+
     async def get(self, id: str) -> str | None:
         note = await self._notes.get(id)
         return None if note is None else note.text
@@ -91,7 +104,7 @@ class Program:
         return [] if meta is None else list(meta.pending)
 
     async def read_all(self, site: str, count: int) -> int:
-        """Read ``count`` notes one by one; the private memory of this process afterwards, in bytes."""
+        """Read ``count`` notes one by one; the memory of this process afterwards, in bytes."""
         for number in range(count):
             assert await self._notes.get(f"{site}.{number}") is not None
         return private_bytes()
