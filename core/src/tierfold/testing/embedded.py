@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+
+import pytest
 
 from tierfold.abc.engine import DurableEngine, Engine
 from tierfold.abc.store import EntityStore
 from tierfold.abc.syncable import LinkState, PartitionMarks, Settlement, Take
 from tierfold.digest import Hasher
+from tierfold.errors import PartitionUnavailableError
 from tierfold.kv.store import KvStore, open_kv_store
 from tierfold.layout import RECORD
 from tierfold.model import ABSENT, Change, Record
@@ -47,6 +51,25 @@ class EmbeddedStoreSuite(LocalStoreSuite, NearerStoreSuite, defines=True):
     async def damage(self, store: EntityStore, record: Record) -> None:
         assert isinstance(store, KvStore)
         flip_bit(store._engine, record)  # the row lies behind the store's back
+
+    async def test_inline_reads_are_refused_while_a_partition_is_not_present(self, store: KvStore) -> None:
+        """S10, S20, S21: but what waits for it is found."""
+        (record,) = await written(store, put("oslo.1"))
+        find = store.finder(OSLO)
+        assert find("oslo.1") == record
+        await attach(store)
+        reads: Sequence[Callable[[], object]] = [
+            lambda: find("oslo.1"),
+            lambda: store.finder(OSLO)("oslo.2"),
+            lambda: store.find(OSLO, "oslo.1"),
+            lambda: store.find_many(OSLO, ["oslo.1"]),
+            lambda: store.page(OSLO, None, 10),
+        ]
+        for read in reads:
+            with pytest.raises(PartitionUnavailableError):
+                read()
+        assert store.find_held(OSLO, "oslo.1") == record
+        assert store.page_held(OSLO, None, 10) == [record]
 
 
 class DurableStoreSuite(EmbeddedStoreSuite, defines=True):

@@ -537,16 +537,22 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         """N17: clean; otherwise the cache is behind, and the link brings the record."""
         old, new = foreign("oslo.1"), foreign("oslo.1", b"new", ms=START_MS + 1)
         await hydrated(store, old)
-        await store.write_through(OSLO, [(foreign("oslo.2"), ABSENT), (foreign("oslo.3"), old.hash)])
-        await store.write_through(OSLO, [(new, old.hash)])
+        entered = [
+            await store.write_through(OSLO, [(foreign("oslo.2"), ABSENT), (foreign("oslo.3"), old.hash)]),
+            await store.write_through(OSLO, [(new, old.hash)]),
+        ]
         found = [await store.get(OSLO, f"oslo.{number}") for number in (1, 2, 3)]
         assert found == [new, foreign("oslo.2"), None]
+        assert entered == [False, True]
         assert not store.has_pending()
 
     async def test_no_copy_enters_a_partition_that_is_not_present(self, store: NearerStore) -> None:
-        """N17: it would look like all there is."""
-        await attach(store)
-        await store.write_through(OSLO, [(foreign("oslo.1"), ABSENT)])
+        """N17: it would look like all there is; an absent partition is so no more."""
+        token = await attach(store)
+        for presence in ("unknown", "absent"):
+            await store.mark_partition(PARTITION, PartitionMarks(presence=presence), token)
+            assert await store.write_through(OSLO, [(foreign("oslo.1"), ABSENT)])
+            assert await store.presence(PARTITION) == "unknown"
         assert (await store.near_rows(OSLO, [key_of("oslo.1")], START)).rows == ()
 
     async def test_a_copy_does_not_replace_a_row_that_waits_for_delivery(self, store: NearerStore) -> None:
@@ -612,7 +618,8 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         """L22: as of when it was verified last."""
         token = await hydrated(store, foreign("oslo.1", None))
         clock.advance(days=20)
-        before = await store.collect(PARTITION, min_ttl_s=86_400, peer_ttl_s=90 * 86_400)
-        await settle(store, token, state=LinkState(FAR, FAR, far_horizon=DAY + 1))
-        after = await store.collect(PARTITION, min_ttl_s=86_400, peer_ttl_s=90 * 86_400)
-        assert (before, after) == (0, 1)
+        collected = []
+        for horizon in (0, DAY, DAY + 1):
+            await settle(store, token, state=LinkState(FAR, FAR, far_horizon=horizon))
+            collected.append(await store.collect(PARTITION, min_ttl_s=86_400, peer_ttl_s=90 * 86_400))
+        assert collected == [0, 0, 1]

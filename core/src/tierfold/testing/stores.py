@@ -418,6 +418,15 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
             for after in (None, *names):
                 assert store.page(segment, after, 5) == await store.scan(segment, after, 5)
 
+    async def test_a_finder_finds_what_find_finds(self, store: LocalStore) -> None:
+        """S24: also in a segment that appears only after it was made."""
+        find = store.finder(OSLO)
+        before = find("oslo.1")
+        (record,) = await written(store, put("oslo.1"))
+        assert (before, find("oslo.1"), find("oslo.2")) == (None, record, None)
+        (gone,) = await written(store, remove("oslo.1"))
+        assert find("oslo.1") == gone
+
     async def test_inline_reads_work_in_other_threads(self, store: LocalStore) -> None:
         """S13: a thread without an event loop reads, too."""
         (record,) = await written(store, put("oslo.1"))
@@ -550,7 +559,10 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
         """S11: with `StoreClosedError`."""
         async with self.open_store(tmp_path / "store", context) as store:
             await store.write([put("oslo.1")])
+            find = store.finder(OSLO)
+            find("oslo.1")
         calls: Sequence[Callable[[], object]] = [
+            lambda: find("oslo.1"),
             lambda: store.find(OSLO, "oslo.1"),
             lambda: store.find_held(OSLO, "oslo.1"),
             lambda: store.page_held(OSLO, None, 10),
@@ -570,6 +582,7 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
         await self.damage(store, record)
         reads: Sequence[Callable[[], object]] = [
             lambda: store.find(OSLO, "oslo.1"),
+            lambda: store.finder(OSLO)("oslo.1"),
             lambda: store.find_held(OSLO, "oslo.1"),
             lambda: store.page_held(OSLO, None, 10),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-__all__ = ["Suite", "deviation"]
+__all__ = ["Suite", "deviation", "deviation_of"]
 
 _REASON: Final = "__deviation__"
 _TESTS: Final = "__suite_tests__"
@@ -23,6 +23,12 @@ def deviation(*, reason: str) -> Callable[[F], F]:
         return test
 
     return mark
+
+
+def deviation_of(test: object) -> str | None:
+    """Why a test differs from the suite's, None for one that does not."""
+    reason: str | None = getattr(test, _REASON, None)
+    return reason
 
 
 class Suite:
