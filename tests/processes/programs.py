@@ -17,11 +17,12 @@ from tests.crash.children import Child
 
 from tierfold.abc.syncable import ConflictEntry, Presence
 from tierfold.kv.store import open_kv_store
+from tierfold.layout import PARTITION_ROWS
 from tierfold.model import Record
 from tierfold.specs import OpenContext
 from tierfold_lmdb.engine import LmdbEngine
 
-__all__ = ["Holdings", "Program", "ProgramError", "examine", "text_of", "url"]
+__all__ = ["Holdings", "Program", "ProgramError", "back_up", "examine", "restore", "text_of", "url"]
 
 _EVER = 2**31
 
@@ -113,6 +114,20 @@ def url(directory: Path, **options: object) -> str:
     return f"lmdb:{directory}" + ("?" + query if query else "")
 
 
+def back_up(directory: Path) -> bytes:
+    """The data file of a store that nobody has open."""
+    return (directory / "data.mdb").read_bytes()
+
+
+def restore(directory: Path, backup: bytes) -> None:
+    """Put a backup there: over the file of a store, which stays the same file, or as a new one."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    data = directory / "data.mdb"
+    with data.open("r+b" if data.exists() else "xb") as file:
+        file.truncate()
+        file.write(backup)
+
+
 # --- looking at a store from outside -----------------------------------------------------------------------------
 
 
@@ -120,6 +135,7 @@ class Holdings(Struct):
     """A store as it stands, every row of it checked.
 
     Attributes:
+        gone_back: Partitions marked so until they are verified.
         outstanding: Batches that were sent by the store's link and whose answer is not known.
         dirty: Whether rows wait for delivery.
         transaction: Id of the last commit.
@@ -131,6 +147,7 @@ class Holdings(Struct):
     content: Content
     conflicts: list[ConflictEntry]
     presence: dict[str, Presence]
+    gone_back: set[str]
     outstanding: int
     dirty: bool
     transaction: int
@@ -152,6 +169,7 @@ def examine(directory: Path) -> Holdings:
                 content = check_store(reading)
                 states = [reading.link_state(state) for name in content if (state := reading.find(name))]
                 row = reading.store
+                partitions = [partition for _, partition in PARTITION_ROWS.rows(reading.txn)]
             return Holdings(
                 row.store,
                 row.node,
@@ -159,6 +177,7 @@ def examine(directory: Path) -> Holdings:
                 content,
                 [entry for _, entry in await store.conflict_log(0, _EVER)],
                 await store.partitions(),
+                {partition.name for partition in partitions if partition.gone_back},
                 sum(bool(state.outstanding) for state in states),
                 store.has_pending(),
                 engine.transaction_id(),
