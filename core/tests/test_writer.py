@@ -40,8 +40,11 @@ class Rows:
 class Put:
     """A unit that can be told to refuse, to break off after its put, and to hold the writer until released."""
 
-    def __init__(self, name: str, *, size_bytes: int = 1, refuse: bool = False, spoil: bool = False) -> None:
+    def __init__(
+        self, name: str, *, size_bytes: int = 1, refuse: bool = False, unless: bytes = b"", spoil: bool = False
+    ) -> None:
         self.key = name.encode()
+        self.unless = unless
         self.size_bytes = size_bytes
         self.refuse = refuse
         self.spoil = spoil
@@ -54,7 +57,7 @@ class Put:
         return self
 
     def check(self, session: Rows) -> None:
-        if self.refuse:
+        if self.refuse or (self.unless and session.txn.get(self.unless) is not None):
             raise StoreError(f"{self.key!r} is refused")
 
     def put(self, session: Rows) -> str:
@@ -209,6 +212,13 @@ def test_a_full_map_fails_only_the_unit_that_is_too_big(make_scene: Make) -> Non
     outcomes = run_group(scene, Put("a"), Put("b" * 100), Put("c"))
     assert [isinstance(outcome, StoreFullError) for outcome in outcomes] == [False, True, False]
     assert scene.stored() == ["a", "c", "holder"]
+
+
+def test_a_unit_refused_because_of_one_that_never_happened_is_asked_again(make_scene: Make) -> None:
+    scene = make_scene(WriterThread, SmallEngine(room=20))
+    outcomes = run_group(scene, Put("a" * 100), Put("b", unless=b"a" * 100))
+    assert [isinstance(outcome, StoreFullError) for outcome in outcomes] == [True, False]
+    assert scene.stored() == ["b", "holder"]
 
 
 @both

@@ -17,9 +17,10 @@ def put(value):
     txn.commit()
 
 def in_child(work):
+    "What work() says in a child; it is minus something when the child failed."
     if os.fork() == 0:
-        sys.exit(work())
-    return os.waitstatus_to_exitcode(os.wait()[1])
+        sys.exit(100 + work())
+    return os.waitstatus_to_exitcode(os.wait()[1]) - 100
 
 def is_refused(call):
     try:
@@ -65,6 +66,7 @@ def work():
     other = LmdbEngine(sys.argv[1] + "/other")
     print(other.fetch(b"a"), flush=True)
     other.close()
+    return 0
 print(in_child(work))
 """
 

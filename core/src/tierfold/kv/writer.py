@@ -275,10 +275,8 @@ class WriterThread(Writer[SessionT]):
     def _run_group(self, group: _Group[SessionT]) -> None:
         try:
             self._transact(group.members)
-        except Exception as error:  # noqa: BLE001 - each unit meets its own error below
+        except Exception:  # noqa: BLE001 - each unit meets its own error below
             # One unit spoiled the transaction, and the engine does not say which.
-            if isinstance(error, StoreFullError):
-                self._make_room()
             for ticket in group.tickets:
                 self._run_alone(ticket)
                 self._announce([ticket])
