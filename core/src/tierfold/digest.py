@@ -55,7 +55,9 @@ class Hasher:
 def record_key(record: Record, hasher: Callable[[str], Hasher]) -> bytes:
     """The record key of a record, from the id inside its content."""
     content = record.content
-    return hasher(record.type).key(content[51 : 51 + int.from_bytes(content[45:47], "big")])
+    hashing = hasher(record.type).begin_key()
+    hashing.update(content[51 : 51 + (content[45] << 8 | content[46])])
+    return hashing.digest()
 
 
 def subtotal(hashes: Iterable[bytes]) -> int:

@@ -63,6 +63,7 @@ __all__ = [
     "name_key",
     "open_row",
     "pack_row",
+    "peek_row",
     "seal",
     "unseal",
 ]
@@ -161,6 +162,12 @@ def open_row(key: bytes, value: bytes) -> Row:
         raise CorruptDataError(f"row {key.hex()} fails its checksum")
     seq, via, flags, base, hash = LOCAL.unpack_from(value)
     return Row(seq, via, base if flags & 1 else b"", flags & 2 == 2, hash, value[LOCAL_SIZE:-4])
+
+
+def peek_row(key: bytes, value: bytes) -> Row:
+    """What is local about a record row, its deletion and stamp; unchecked, the content cut short. Half of `open_row`."""
+    seq, via, flags, base, hash = LOCAL.unpack_from(value)
+    return Row(seq, via, base if flags & 1 else b"", flags & 2 == 2, hash, value[LOCAL_SIZE : LOCAL_SIZE + 33])
 
 
 # --- catalog rows ------------------------------------------------------------------------------------------------

@@ -394,10 +394,15 @@ class NearView(Struct, frozen=True):
 
 
 class Take(Struct, frozen=True, gc=False, tag=True):
-    """Store a record of the farther side, clean, over the version ``expected``."""
+    """Store a record of the farther side, clean, over the version ``expected``.
+
+    Attributes:
+        key: The record key, when the caller has worked it out from the record's id already.
+    """
 
     record: Record
     expected: Digest
+    key: bytes | None = None
 
 
 class Keep(Struct, frozen=True, gc=False, tag=True):

@@ -35,9 +35,9 @@ class Situation(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """Steps for the nearer store. ``settled`` keys are not to be decided again or skipped as too new in this run."""
+    """A step for the nearer store, if any. ``settled``: the row is this run's own work and no stranger."""
 
-    steps: tuple[Step, ...] = ()
+    step: Step | None = None
     conflict: ConflictEntry | None = None
     settled: bool = False
     raises_horizon: bool = False
@@ -46,22 +46,25 @@ class Decision(Struct, frozen=True):
 _NOTHING = Decision()
 
 
-def decide(near: NearRow | None, far: Record | None, at: Situation) -> Decision:
+def decide(near: NearRow | None, far: Record | None, at: Situation, key: bytes | None = None) -> Decision:
     """Decide one record key.
 
     A conflict exists only when both sides changed since they last agreed; anything else is a fast-forward.
+
+    Args:
+        key: The record key, when the caller has worked it out already.
     """
     if far is None:
         return _NOTHING if near is None else _missing(near, at)
     if near is None:
-        return Decision((Take(far, ABSENT),))
+        return Decision(Take(far, ABSENT, key))
     if near.record.hash == far.hash:
-        return Decision((Accept(near.key, far.hash, far.deleted),)) if near.dirty else _NOTHING
+        return Decision(Accept(near.key, far.hash, far.deleted)) if near.dirty else _NOTHING
     if near.from_upstream and near.newer:
         # A write-through copy entered the cache after this page was asked for: the page is older than the row.
         return _NOTHING
     if not near.dirty and at.known:
-        return Decision((Take(far, near.record.hash),))
+        return Decision(Take(far, near.record.hash, key))
     if near.dirty and far.hash == near.base:
         return _NOTHING
     return _conflict(near, far, at)
@@ -73,10 +76,10 @@ def _conflict(near: NearRow, far: Record, at: Situation) -> Decision:
     base = near.base if near.dirty else ABSENT
     if at.join(near.record, far).hash == far.hash:
         entry = ConflictEntry(rule, at.link, far, near.record, base, at.now_ms)
-        return Decision((Take(far, near.record.hash),), entry, settled=True)
+        return Decision(Take(far, near.record.hash, near.key), entry, settled=True)
     entry = ConflictEntry(rule, at.link, near.record, far, base, at.now_ms)
     keep = Keep(near.key, near.record.hash, far.hash, far.deleted, touch=not near.dirty)
-    return Decision((keep,), entry, settled=True)
+    return Decision(keep, entry, settled=True)
 
 
 def _missing(near: NearRow, at: Situation) -> Decision:
@@ -86,8 +89,8 @@ def _missing(near: NearRow, at: Situation) -> Decision:
         return _missing_tombstone(near, below)
     if not near.dirty:
         if at.known and below:
-            return Decision((Drop(near.key, near.record.hash),), raises_horizon=True)
-        return Decision((Offer(near.key, near.record.hash),), settled=True)
+            return Decision(Drop(near.key, near.record.hash), raises_horizon=True)
+        return Decision(Offer(near.key, near.record.hash), settled=True)
     if near.base and not near.base_deleted:
         return _bury("deleted-upstream", near, at) if at.known else _offer(near)
     if at.restored and below and not near.base:
@@ -97,12 +100,12 @@ def _missing(near: NearRow, at: Situation) -> Decision:
 
 def _missing_tombstone(near: NearRow, below: bool) -> Decision:
     if below:
-        return Decision((Accept(near.key, near.record.hash, True),)) if near.dirty else _NOTHING
+        return Decision(Accept(near.key, near.record.hash, True)) if near.dirty else _NOTHING
     return _NOTHING if near.dirty and not near.base else _offer(near)
 
 
 def _offer(near: NearRow) -> Decision:
-    return Decision((Offer(near.key, near.record.hash),), settled=True)
+    return Decision(Offer(near.key, near.record.hash), settled=True)
 
 
 def is_stranger(near: NearRow, at: Situation) -> bool:
@@ -118,4 +121,4 @@ def bury_stranger(near: NearRow, at: Situation) -> Decision:
 def _bury(rule: str, near: NearRow, at: Situation) -> Decision:
     """A fresh tombstone, pushed like any delete: removing the row silently, a nearer peer would offer it again."""
     entry = ConflictEntry(rule, at.link, None, near.record, Digest(near.base), at.now_ms)
-    return Decision((Bury(near.key, near.record.hash),), entry, settled=True)
+    return Decision(Bury(near.key, near.record.hash), entry, settled=True)

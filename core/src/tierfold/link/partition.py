@@ -207,9 +207,9 @@ class PartitionRun:
         settlement = Settlement(tuple(extra), state, hydrating=hydrating)
         while True:
             near = {row.key: row for row in (await self._near.near_rows(segment.name, list(found), asked_at)).rows}
-            decisions = {key: decide(near.get(key), record, at) for key, record in found.items()}
+            decisions = {key: decide(near.get(key), record, at, key) for key, record in found.items()}
             horizon = segment.far.horizon if any(d.raises_horizon for d in decisions.values()) else 0
-            steps = (*settlement.steps, *(step for d in decisions.values() for step in d.steps))
+            steps = (*settlement.steps, *[d.step for d in decisions.values() if d.step is not None])
             conflicts = tuple((key, d.conflict) for key, d in decisions.items() if d.conflict)
             if not steps and settlement.state is None:
                 return
@@ -224,13 +224,10 @@ class PartitionRun:
             settlement = Settlement(hydrating=hydrating)
 
     def _count(self, segment: _Segment, decisions: dict[bytes, Decision], refused: Iterable[bytes]) -> None:
-        stays = set(refused)
-        for key, decision in decisions.items():
-            if key not in stays:
-                self.report.pulled += any(isinstance(step, Take) for step in decision.steps)
-                self.report.conflicts += decision.conflict is not None
-                if decision.settled:
-                    segment.settled.add(key)
+        done = [decisions[key] for key in decisions.keys() - set(refused)]
+        self.report.pulled += sum([type(decision.step) is Take for decision in done])
+        self.report.conflicts += sum([decision.conflict is not None for decision in done])
+        segment.settled.update(decision.step.key for decision in done if decision.settled and decision.step and decision.step.key)
 
     # --- hydrate and pull ----------------------------------------------------------------------------------------
 
@@ -257,10 +254,9 @@ class PartitionRun:
     async def _take(
         self, segment: _Segment, records: Sequence[Record], asked_at: Position, state: LinkState, *, hydrating: bool
     ) -> None:
-        found: dict[bytes, Record | None] = {}
-        for record in records:
-            found[record_key(record, self._terms.hasher)] = record
-            self.report.carry(record)
+        hasher = self._terms.hasher
+        found: dict[bytes, Record | None] = {record_key(record, hasher): record for record in records}
+        self.report.carry(records)
         await self._decide_all(segment, found, asked_at, state, hydrating=hydrating)
 
     async def _pull(self, segment: _Segment) -> None:
@@ -294,8 +290,7 @@ class PartitionRun:
             asked_at = await self._own_position(segment)
             some = keys[start : start + _ROWS_AT_ONCE]
             rows = await self._far.rows(segment.name, some)
-            for record in rows.records.values():
-                self.report.carry(record)
+            self.report.carry(rows.records.values())
             segment.far_at = rows.position
             state = replace(segment.state, seen=rows.position)
             await self._decide_all(segment, {key: rows.records.get(key) for key in some}, asked_at, state)
@@ -324,11 +319,13 @@ class PartitionRun:
                 return
 
     async def _without_strangers(self, segment: _Segment, rows: Sequence[NearRow]) -> tuple[NearRow, ...]:
+        if not self._restored:
+            return tuple(rows)
         at = self._situation(segment)
         strangers = [row for row in rows if row.key not in segment.settled and is_stranger(row, at)]
         if strangers:
             decisions = {row.key: bury_stranger(row, at) for row in strangers}
-            steps = tuple(step for decision in decisions.values() for step in decision.steps)
+            steps = tuple(decision.step for decision in decisions.values() if decision.step is not None)
             conflicts = tuple((key, d.conflict) for key, d in decisions.items() if d.conflict)
             refused = await self._settle(segment, Settlement(steps, segment.state, conflicts=conflicts))
             self._count(segment, decisions, refused)
@@ -342,8 +339,7 @@ class PartitionRun:
         await self._settle(segment, Settlement(state=segment.state))
         asked_at = segment.own_at
         pushes = [Push(row.record, row.base, row.base_deleted) for row in rows]
-        for push in pushes:
-            self.report.carry(push.record)
+        self.report.carry([push.record for push in pushes])
         origin = PushOrigin(self._terms.peer, self._generation, number, asked_at)
         applied = await self._far.apply(segment.name, pushes, origin)
         if applied.closed:
@@ -362,9 +358,7 @@ class PartitionRun:
         for key, reason in applied.bad.items():
             segment.bad.add(key)
             self.report.bad.append((segment.name.type, by_key[key].id, reason))
-        for current in applied.refused.values():
-            if current is not None:
-                self.report.carry(current)
+        self.report.carry([current for current in applied.refused.values() if current is not None])
         self.report.pushed += len(accepted)
         segment.far_at = applied.position
         state = replace(segment.state, outstanding=(), seen=applied.position)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from tierfold.model import Record
 
 __all__ = ["RunReport"]
+
+HASH_BYTES: Final = 16
 
 
 @dataclass
@@ -41,9 +45,9 @@ class RunReport:
         """Whether anything changed on either side."""
         return bool(self.pulled or self.pushed or self.conflicts or self.hydrated)
 
-    def carry(self, record: Record) -> None:
-        """One record crossed the link."""
-        self.record_bytes += len(record.content) + len(record.hash)
+    def carry(self, records: Iterable[Record]) -> None:
+        """Records crossed the link."""
+        self.record_bytes += sum([len(record.content) + HASH_BYTES for record in records])
 
     def add(self, other: RunReport) -> None:
         """Add the counts of another run. The worse verdict stays."""

@@ -5,7 +5,7 @@ Tombstones of days below the segment's own horizon count as absent everywhere bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tierfold.abc.syncable import Changes, Feed, Heads, Leaves, Roots, Rows, Scan, SegmentRoots
@@ -84,12 +84,19 @@ def scope_sum(all_roots: Iterable[SegmentRoots]) -> int:
 # --- rows in changelog order and in key order --------------------------------------------------------------------
 
 
-def changed_rows(reading: Reading, state: SegmentState, first: int, last: int) -> Iterator[tuple[bytes, Row]]:
+def changed_rows(
+    reading: Reading,
+    state: SegmentState,
+    first: int,
+    last: int,
+    open: Callable[[bytes, bytes], Row] = open_row,
+) -> Iterator[tuple[bytes, Row]]:
     """(record key, row) in commit order, of the seqs from ``first`` to ``last``."""
-    log, record = CHANGELOG + state.number, RECORD + state.number
+    log, record, get = CHANGELOG + state.number, RECORD + state.number, reading.txn.get
     for entry, key in reading.txn.scan(log + first.to_bytes(8, "big"), log + (last + 1).to_bytes(8, "big")):
-        value = reading.txn.get(record + key)
-        row = None if value is None else open_row(record + key, value)
+        full = record + key
+        value = get(full)
+        row = None if value is None else open(full, value)
         if row is None or row.seq != int.from_bytes(entry[5:], "big"):
             raise CorruptDataError(f"changelog entry {entry.hex()} has no row of its seq")
         yield key, row

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tierfold.abc.syncable import LinkState, NearRow, NearRows, NearView
 from tierfold.errors import CorruptDataError
-from tierfold.layout import FEED, PARTITION_ROWS, SEGMENT_ROWS, LinkStateRow, Row, end_of
+from tierfold.layout import FEED, PARTITION_ROWS, SEGMENT_ROWS, LinkStateRow, Row, end_of, open_row, peek_row
 from tierfold.model import Digest, FeedToken, Position, SegmentName
 from tierfold.records.answering import changed_rows, record_of, scope_sum, segment_roots
 from tierfold.records.positions import BEGINNING, seq_of, token_seq
@@ -29,16 +29,18 @@ def link_state_of(row: LinkStateRow) -> LinkState:
     )
 
 
-def dirty_tail(reading: Reading, state: SegmentState, last: int) -> Iterator[tuple[bytes, Row]]:
+def dirty_tail(
+    reading: Reading, state: SegmentState, last: int, open: Callable[[bytes, bytes], Row] = open_row
+) -> Iterator[tuple[bytes, Row]]:
     """Rows to deliver in changelog order, up to the seq ``last``. There is no outbox: they are the changelog's tail."""
     first = reading.link_state(state).pushed + 1
-    for key, row in changed_rows(reading, state, first, last):
+    for key, row in changed_rows(reading, state, first, last, open):
         if reading.is_dirty(state, row):
             yield key, row
 
 
 def _has_dirty(reading: Reading, state: SegmentState) -> bool:
-    return next(dirty_tail(reading, state, state.row.max_seq), None) is not None
+    return next(dirty_tail(reading, state, state.row.max_seq, peek_row), None) is not None
 
 
 def view(reading: Reading, partition: str) -> NearView:
@@ -77,12 +79,12 @@ def pending(reading: Reading) -> Iterator[str]:
             yield name
 
 
-def _near_row(reading: Reading, state: SegmentState, key: bytes, row: Row, since: int) -> NearRow:
+def _near_row(reading: Reading, state: SegmentState, key: bytes, row: Row, since: int, is_dirty: bool) -> NearRow:
     base, base_deleted = reading.base_of(row)
     return NearRow(
         key,
         record_of(state, row),
-        reading.is_dirty(state, row),
+        is_dirty,
         Digest(base),
         base_deleted,
         reading.is_from_upstream(row),
@@ -97,7 +99,10 @@ def near_rows(reading: Reading, name: SegmentName, keys: Sequence[bytes], since:
         return NearRows((), BEGINNING)
     after = seq_of(since)
     found = ((key, reading.row(state, key)) for key in keys)
-    rows = tuple(_near_row(reading, state, key, row, after) for key, row in found if row is not None)
+    dirty = reading.is_dirty
+    rows = tuple(
+        _near_row(reading, state, key, row, after, dirty(state, row)) for key, row in found if row is not None
+    )
     return NearRows(rows, reading.position(state))
 
 
@@ -109,13 +114,13 @@ def dirty_rows(
     if state is None:
         return NearRows((), BEGINNING)
     rows: list[NearRow] = []
-    size = 0
-    for key, row in dirty_tail(reading, state, seq_of(until)):
+    size, last = 0, seq_of(until)
+    for key, row in dirty_tail(reading, state, last):
         if key in skip:
             continue
         if size >= limit_bytes:
             break
-        rows.append(_near_row(reading, state, key, row, seq_of(until)))
+        rows.append(_near_row(reading, state, key, row, last, True))
         size += len(row.content)
     return NearRows(tuple(rows), reading.position(state))
 

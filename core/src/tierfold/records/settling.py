@@ -22,7 +22,7 @@ from tierfold.abc.syncable import (
 from tierfold.clock import hlc_of, stamp_of
 from tierfold.digest import record_key
 from tierfold.errors import CorruptDataError, LinkFencedError
-from tierfold.layout import CONFLICT_ROWS, ConflictRow, Row
+from tierfold.layout import CONFLICT_ROWS, ConflictRow, Row, peek_row
 from tierfold.model import Digest, Origin, Record, SegmentName, pack_content
 from tierfold.records.answering import changed_rows, record_of
 from tierfold.records.positions import seq_of
@@ -143,8 +143,8 @@ def _move_pushed(
 ) -> None:
     link = session.link_state(state)
     prefix, gap, waiting = link.pushed, False, len(accepted)
-    rebased: list[tuple[bytes, Row, bytes, bool]] = []
-    for key, row in changed_rows(session, state, link.pushed + 1, state.row.max_seq):
+    rebased: list[tuple[bytes, bytes, bool]] = []
+    for key, row in changed_rows(session, state, link.pushed + 1, state.row.max_seq, peek_row):
         if gap and not waiting and row.seq > verified_seq:
             break
         step = accepted.get(key)
@@ -154,13 +154,15 @@ def _move_pushed(
             if not gap:
                 prefix = row.seq
             elif delivered:
-                rebased.append((key, row, row.hash, row.deleted))
+                rebased.append((key, row.hash, row.deleted))
         else:
             gap = True
             if step is not None:
-                rebased.append((key, row, step.hash, step.deleted))
-    for key, row, base, base_deleted in rebased:
-        session.rebase(state, key, row, base, base_deleted)
+                rebased.append((key, step.hash, step.deleted))
+    for key, base, base_deleted in rebased:
+        whole = session.row(state, key)
+        if whole is not None:
+            session.rebase(state, key, whole, base, base_deleted)
     _set_pushed(session, state, prefix)
 
 
@@ -179,7 +181,7 @@ class _Steps:
 
     def carry_out(self, steps: tuple[Step, ...]) -> tuple[bytes, ...]:
         hashers = self.session.opened.hasher
-        keyed = [(record_key(step.record, hashers) if isinstance(step, Take) else step.key, step) for step in steps]
+        keyed = [(step.key or record_key(step.record, hashers) if type(step) is Take else step.key, step) for step in steps]
         for key, step in sorted(keyed, key=lambda pair: pair[0]):
             if not isinstance(step, Accept):
                 row = self.session.row(self.state, key)
