@@ -231,10 +231,14 @@ class WriterThread(Writer[SessionT]):
         self._refuse_to_block()
         woken = Event()
         ticket = self._enqueue(Ticket(unit, woken))
-        if not woken.wait(timeout_s) and not self._stay(ticket):
+        try:
+            woken.wait(timeout_s)
+        finally:  # also an interrupt ends the wait
             never = ticket.withdraw()
+            if done := self._leave(ticket):
+                self._drain()
+        if not done:
             raise StoreTimeoutError(f"the write {'has not started' if never else 'goes on'} after {timeout_s} s")
-        self._drain()
         return ticket.result()
 
     def close(self) -> None:
@@ -256,8 +260,8 @@ class WriterThread(Writer[SessionT]):
             self._queue.put(ticket)
         return ticket
 
-    def _stay(self, ticket: Ticket[SessionT, Any]) -> bool:
-        """Whether the unit is done after all. If not, its commit is no longer this caller's to deliver."""
+    def _leave(self, ticket: Ticket[SessionT, Any]) -> bool:
+        """Whether the unit is done. If not, its commit is no longer this caller's to deliver."""
         with self._mutex:
             ticket.waiter = None
             return ticket.done
