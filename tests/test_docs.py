@@ -1,0 +1,224 @@
+"""The documents say what is true: their programs run, their commands exist, their tables fit the code."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+import msgspec
+import pytest
+
+from tierfold import hookspecs, layout
+from tierfold.cli import COMMANDS
+from tierfold.config import read_config
+from tierfold_lmdb.options import LmdbOptions
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "core/README.md",
+    *sorted(ROOT.glob("plugins/*/README.md")),
+    *sorted(ROOT.glob("docs/*.md")),
+]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)")
+
+
+def blocks(page: Path, *languages: str) -> Iterator[tuple[int, str]]:
+    """(number of the line above it, text) of the fenced blocks in these languages."""
+    text = page.read_text("utf-8")
+    for found in FENCE.finditer(text):
+        if found[1] in languages:
+            yield text.count("\n", 0, found.start(2)), found[2]
+
+
+def pages_with(*languages: str) -> list[Path]:
+    return [page for page in PAGES if next(blocks(page, *languages), None)]
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def table_below(text: str, heading: str) -> list[list[str]]:
+    """Cells of the first table behind a heading or any other text."""
+    behind = text[text.index(heading) :]
+    rows = behind[behind.index("\n\n|") + 2 :].partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+# --- programs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=named)
+def test_programs_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType("documented")
+    monkeypatch.setitem(sys.modules, "documented", module)
+    with asyncio.Runner() as runner:
+        for line, source in blocks(page, "python"):
+            code = compile("\n" * line + source, page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            program = FunctionType(code, vars(module))
+            if code.co_flags & inspect.CO_COROUTINE:  # it awaits at the prompt, as in `python -m asyncio`
+                runner.run(program())
+            else:
+                program()
+
+
+@pytest.mark.parametrize(
+    "tests",
+    ["not any_history", pytest.param("any_history", marks=pytest.mark.slow)],
+    ids=["examples", "histories"],
+)
+@pytest.mark.timeout(300)
+def test_the_documented_engine_passes_the_suites(tests: str, tmp_path: Path) -> None:
+    """The classes at the end of the page are a test file, with the code above them."""
+    programs = [source for _, source in blocks(ROOT / "docs/store-plugin.md", "python")]
+    (tmp_path / "test_shelf.py").write_text("\n".join(programs))
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", tests, "test_shelf.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("page", pages_with("toml"), ids=named)
+def test_configuration_files_of_a_page_can_be_read(page: Path, tmp_path: Path) -> None:
+    for _, text in blocks(page, "toml"):
+        if "project" not in tomllib.loads(text):
+            (tmp_path / "tierfold.toml").write_text(text)
+            read_config(tmp_path / "tierfold.toml")
+
+
+# --- commands and references -------------------------------------------------------------------------------------
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def is_known(command: str) -> bool:
+    program, _, rest = command.partition(" ")
+    words = rest.split()
+    if program == "make":
+        return set(words) <= targets()
+    if program == "tierfold":
+        return words[0] in COMMANDS
+    return command.startswith("pip install ") and all((ROOT / word / "pyproject.toml").exists() for word in words[1:])
+
+
+def commands(page: Path) -> list[str]:
+    text = page.read_text("utf-8")
+    inline = re.findall(r"`((?:make|tierfold|pip install) [^`=\"]+)`", text)
+    fenced = [line for _, block in blocks(page, "sh") for line in block.splitlines() if line]
+    return inline + fenced
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_of_a_page_exist(page: Path) -> None:
+    assert [command for command in commands(page) if not is_known(command)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_references_of_a_page_lead_somewhere(page: Path) -> None:
+    for target, heading in LINK.findall(page.read_text("utf-8")):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        headings = re.findall(r"^#+ (.+)$", linked.read_text("utf-8"), re.MULTILINE)
+        assert not heading or heading in {text.lower().replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_modules_named_by_a_page_exist(page: Path) -> None:
+    for dotted in set(re.findall(r"`(tierfold(?:_lmdb)?(?:\.[a-z_]+)+)[.`]", page.read_text("utf-8"))):
+        parent, _, name = dotted.rpartition(".")
+        assert hasattr(import_module(parent), name) or find_spec(dotted), dotted
+
+
+def test_blocks_have_a_language_that_is_checked() -> None:
+    languages = {found[1] for page in PAGES for found in FENCE.finditer(page.read_text("utf-8"))}
+    assert languages <= {"python", "sh", "toml"}
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+def test_plugin_table_names_every_member() -> None:
+    rows = table_below((ROOT / "README.md").read_text(), "## Plugins")
+    members = [ROOT / "core", *sorted(ROOT.glob("plugins/*/"))]
+    projects = [tomllib.loads((member / "pyproject.toml").read_text())["project"]["name"] for member in members]
+    assert [re.findall(r"\[`(.+)`\]", row[0])[0] for row in rows] == projects
+
+
+def test_command_table_names_every_command() -> None:
+    rows = table_below((ROOT / "core/README.md").read_text(), "| `dev`")
+    assert sorted(row[0].strip("`") for row in rows) == sorted(f"tierfold {name}" for name in COMMANDS)
+
+
+def test_target_table_names_every_target() -> None:
+    rows = table_below((ROOT / "docs/contributing.md").read_text(), "## Setting up")
+    assert {row[0].strip("`").removeprefix("make ") for row in rows} == targets()
+
+
+def test_hook_table_names_every_hook() -> None:
+    rows = table_below((ROOT / "docs/store-plugin.md").read_text(), "## The hook")
+    hooks = [name for name in hookspecs.__all__ if name.startswith(("provide_", "register_"))]
+    assert sorted(row[0].strip("`").partition("(")[0] for row in rows) == sorted(hooks)
+
+
+def test_option_table_of_lmdb_names_every_option() -> None:
+    rows = table_below((ROOT / "plugins/lmdb/README.md").read_text(), "Options stand")
+    assert [row[0].strip("`") for row in rows] == [field.name for field in msgspec.structs.fields(LmdbOptions)]
+
+
+def test_format_page_names_every_table_and_its_tag() -> None:
+    rows = table_below((ROOT / "docs/format.md").read_text(), "## Tables")
+    named = [re.findall(r"^`([0-9a-f]{2})`", row[1])[0] for row in rows]
+    tags = {value for value in vars(layout).values() if isinstance(value, bytes) and len(value) == 1}
+    assert named == sorted(tag.hex() for tag in tags)
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "Store": layout.StoreRow,
+    "Counters": layout.Counters,
+    "Segment": layout.SegmentRow,
+    "Partition": layout.PartitionRow,
+    "Entity type": layout.TypeRow,
+    "Link": layout.LinkRow,
+    "Link state": layout.LinkStateRow,
+    "Registration": layout.RegistrationRow,
+    "Peer": layout.PeerRow,
+    "Conflict log": layout.ConflictRow,
+}
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_format_page_names_every_field_in_its_order(heading: str) -> None:
+    rows = table_below((ROOT / "docs/format.md").read_text(), f"\n## {heading}\n")
+    fields = [field.name for field in msgspec.structs.fields(TABLES[heading])]
+    documented = [name for row in rows for name in row[0].split(", ")]
+    assert documented == [re.sub(r"_(ms|s)$", "", name).replace("_", " ") for name in fields]
+
+
+def test_format_page_gives_the_sizes_of_record_rows() -> None:
+    text = (ROOT / "docs/format.md").read_text()
+    offsets = [int(row[0]) for row in table_below(text, "The value begins") if row[0].isdigit()]
+    sizes = [int(row[1]) for row in table_below(text, "The value begins")]
+    assert offsets[-1] + sizes[-1] == layout.LOCAL_SIZE
+    content = [int(row[0]) for row in table_below(text, "Then follows the content") if row[0].isdigit()]
+    assert (content[0], content[-1]) == (layout.LOCAL_SIZE, layout.ID_START)
+
+
+def test_performance_page_has_one_place_for_the_figures() -> None:
+    text = (ROOT / "docs/performance.md").read_text()
+    assert [text.count(mark) for mark in ("<!-- bench:start -->", "<!-- bench:end -->")] == [1, 1]
