@@ -8,7 +8,7 @@ from typing import Any
 from tierfold.codec import decode, encode
 from tierfold.entities.adaptation import EntityAdapter
 from tierfold.entities.declaration import Declared
-from tierfold.entities.system import SYSTEM_FIELDS, system_fields
+from tierfold.entities.system import SYSTEM_FIELDS, split_record
 from tierfold.errors import ValidationError
 from tierfold.model import Record
 
@@ -43,16 +43,18 @@ def _dump(document: Mapping[str, Any]) -> bytes:
 
 
 def _load(record: Record) -> dict[str, Any]:
+    system, payload = split_record(record)
     try:
-        payload = decode(record.payload)
+        document = decode(payload)
     except ValidationError as error:
         raise ValidationError(error.reason, id=record.id) from error
-    system = system_fields(record)
-    return {**system, **payload, **system}
+    # Twice: to come first, and to win over members of their names that another program may have stored.
+    return {**system, **document, **system}
 
 
 def _fill(document: dict[str, Any], record: Record) -> dict[str, Any]:
-    document.update(system_fields(record), id=document["id"])
+    system, _ = split_record(record)
+    document.update(system, id=document["id"])
     return document
 
 

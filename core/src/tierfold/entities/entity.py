@@ -12,7 +12,7 @@ from tierfold.entities.declaration import Declared, check_fields, declare
 from tierfold.entities.system import EPOCH
 from tierfold.errors import ConfigError
 
-__all__ = ["Entity", "declared_by", "entity"]
+__all__ = ["EPOCH", "Entity", "declared_by", "entity"]
 
 T = TypeVar("T")
 

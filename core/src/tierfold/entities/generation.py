@@ -13,7 +13,7 @@ from tierfold.codec import DEFAULT_LIMIT_BYTES
 from tierfold.entities.adaptation import READ_ERRORS, misread
 from tierfold.entities.shapes import Shape
 from tierfold.entities.source import NotExact, Source
-from tierfold.entities.system import EXACT_BELOW_MS, PAYLOAD_START, read_head, time_of
+from tierfold.entities.system import EXACT_BELOW_MS, ID_START, read_head, time_of
 
 __all__ = ["write_dump", "write_fill", "write_load"]
 
@@ -43,7 +43,7 @@ def write_load(source: Source, shape: Shape, system: Sequence[str], read: Callab
     body = [
         "content = record.content",
         f"stamp, birth, version, id_length, extension_length = {source.name(read_head, 'read_head')}(content)",
-        f"start = {PAYLOAD_START} + id_length",
+        f"start = {ID_START} + id_length",
         "try:",
         f"    s = {source.name(read, 'read')}(content[start + extension_length:])",
         *(f"    {line}" for line in shape.restoring(own)),
@@ -71,7 +71,7 @@ def _from_content(source: Source, system: Sequence[str]) -> dict[str, str]:
     # Most records were written once: both times are then the same object.
     shared = f"o.created_at if stamp == birth else {updated}" if "created_at" in system else updated
     values = {
-        "id": f"content[{PAYLOAD_START}:start].decode()",
+        "id": f"content[{ID_START}:start].decode()",
         "created_at": created,
         "updated_at": shared,
         "version": "version",

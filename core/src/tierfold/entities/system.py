@@ -8,15 +8,15 @@ from typing import Final
 
 from tierfold.model import Record
 
-__all__ = ["EPOCH", "EXACT_BELOW_MS", "PAYLOAD_START", "SYSTEM_FIELDS", "read_head", "system_fields", "time_of"]
+__all__ = ["EPOCH", "EXACT_BELOW_MS", "ID_START", "SYSTEM_FIELDS", "read_head", "split_record", "time_of"]
 
 SYSTEM_FIELDS: Final = ("id", "created_at", "updated_at", "version")
 """Members that are no part of a payload."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """`created_at` and `updated_at` of an entity that was never saved."""
 
-PAYLOAD_START: Final = 51
-"""Where the id begins in a record's content; extension and payload follow it."""
+ID_START: Final = 51
+"""Where the id begins in a record's content; extension and payload follow."""
 read_head: Final = Packing(">Q8xQ8xx4xQHI").unpack_from
 """content -> stamp and birth, each as ms * 65536 + counter, version, length of the id, length of the extension."""
 
@@ -33,12 +33,16 @@ def time_of(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=min(ms, _LAST_MS))
 
 
-def system_fields(record: Record) -> dict[str, object]:
-    """The four system fields of a record."""
-    stamp, birth, version, _, _ = read_head(record.content)
-    return {
-        "id": record.id,
-        "created_at": time_of(birth >> 16),
-        "updated_at": time_of(stamp >> 16),
+def split_record(record: Record) -> tuple[dict[str, object], bytes]:
+    """The four system fields of a record, and its payload."""
+    content = record.content
+    stamp, birth, version, id_length, extension_length = read_head(content)
+    end = ID_START + id_length
+    created = time_of(birth >> 16)
+    system = {
+        "id": content[ID_START:end].decode(),
+        "created_at": created,
+        "updated_at": created if stamp == birth else time_of(stamp >> 16),
         "version": version,
     }
+    return system, content[end + extension_length :]
