@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ class Child:
         self._ended = False
         self.counted = 0
         self.lines: list[str] = []
-        self._complaints = b""
+        self.complaints = ""
         self._ears = [Thread(target=self._listen, daemon=True), Thread(target=self._listen_to_errors, daemon=True)]
         for ear in self._ears:
             ear.start()
@@ -65,7 +66,7 @@ class Child:
 
     def _listen_to_errors(self) -> None:
         assert self._process.stderr is not None
-        self._complaints = self._process.stderr.read()
+        self.complaints = self._process.stderr.read().decode()
 
     def wait_until(self, holds: Callable[[], bool], timeout_s: float = 15) -> None:
         """Wait until something is true of what was heard.
@@ -88,7 +89,7 @@ class Child:
             return "the program still runs"
         code = self._process.wait()
         self._ears[1].join()
-        return f"the program ended with {code}\n{self._complaints.decode()}"
+        return f"the program ended with {code}\n{self.complaints}"
 
     # --- talking -------------------------------------------------------------------------------------------------
 
@@ -101,6 +102,11 @@ class Child:
     def stop(self) -> None:
         """Freeze it, as a suspended laptop or a swapping machine does."""
         self._process.send_signal(signal.SIGSTOP)
+        self.wait_until_stopped()
+
+    def wait_until_stopped(self) -> None:
+        """Wait until it is frozen, by `stop` or by itself."""
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def go_on(self) -> None:
         """Undo `stop`."""

@@ -13,6 +13,7 @@ import pytest
 from tests.crash.ledger import Ledger, Verdict
 from tests.processes.program import SHARED_IDS
 from tests.processes.programs import Program, examine, text_of, url
+from tests.processes.shared_clock import SharedClock
 
 from tierfold.model import Record
 
@@ -31,7 +32,7 @@ class Scene:
         self.seed = seed
         self.random = Random(seed)
         self.ledger = Ledger()
-        self.ahead_ms = 0
+        self.clock = SharedClock(directory / "clock")
         self.offered: dict[tuple[str, str], str] = {}
         self.kept: dict[tuple[str, str], str] = {}
 
@@ -48,8 +49,8 @@ class Scene:
 
     def start(self, *tiers: str | dict[str, Any]) -> Program:
         """Start a program, when the lease of one that was killed is over."""
-        self.ahead_ms += LEASE_MS
-        return Program(*tiers, ahead_ms=self.ahead_ms, hear=self.hear)
+        self.clock.move(LEASE_MS)
+        return Program(self.clock, *tiers, hear=self.hear)
 
     def kill_writing(self, program: Program, number: int, lanes: list[str], shared: str = "") -> None:
         """Have a program write, and kill it at a moment drawn from the seed."""
@@ -100,10 +101,9 @@ def test_programs_killed_while_data_flows_both_ways_lose_nothing_and_make_no_fal
     with scene.start(url(scene.far)) as other:
         other.ask("write_on", f"{scene.seed}.far", ["fa", "fb"], "far")
         for number in range(cycles):
-            other.ask("move_clock", LEASE_MS)
             scene.kill_writing(scene.start(url(scene.near), url(scene.far)), number, ["na", "nb"], "near")
             left = examine(scene.near)
-            interrupted += bool(left.outstanding)
+            interrupted += any(state.outstanding for state in left.states.values())
             examine(scene.far)
     with scene.start(url(scene.near), url(scene.far)) as last:
         for lane in ("fa", "fb"):  # partitions that nobody asked for here are not brought down

@@ -1,10 +1,10 @@
 """A program with an open data layer that does what it is told, one line of JSON at a time.
 
-    python -m tests.processes.program AHEAD_MS FIXED_MS TIER...
+    python -m tests.processes.program CLOCK TIER...
 
-It reads ``[command, argument...]`` and answers ``["answer", value]`` or ``["error", class, message]``. Its clock is
-AHEAD_MS ahead of the machine's, or, if FIXED_MS is not 0, stands still there. A tier is a url, or a JSON object of
-`tierfold.Tier`'s fields.
+It reads ``[command, argument...]`` and answers ``["answer", value]`` or ``["error", class, message]``. CLOCK is a file
+of a `SharedClock`, or a number of milliseconds at which the clock stands still. A tier is a url, or a JSON object of
+`tierfold.Tier`'s fields; beside ``lmdb:`` there is ``trapped:``, the same with a trap that the command `arm` sets.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -24,9 +26,14 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from tests.crash.ledger import Attempt
+from tests.crash.trapped import EVERY_CALL, TrappedStore
+from tests.processes.shared_clock import SharedClock
 
 import tierfold
 from tierfold.errors import TierfoldError
+from tierfold.spi import EntityStore, OpenContext, StoreSpec
+from tierfold_lmdb.engine import LmdbEngine
+from tierfold_lmdb.options import LmdbOptions
 
 SHARED_IDS: Final = 4
 _IDS: Final = 20
@@ -40,16 +47,34 @@ class Note(tierfold.Entity, name="Note", partition="{site}", id="{name}"):
     text: str
 
 
-class Clock:
-    def __init__(self, ahead_ms: int, fixed_ms: int) -> None:
-        self.ahead_ms, self._fixed_ms = ahead_ms, fixed_ms
-
-    def __call__(self) -> int:
-        return (self._fixed_ms or time.time_ns() // 1_000_000) + self.ahead_ms
-
-
 def say(*parts: object) -> None:
     os.write(sys.stdout.fileno(), json.dumps(parts).encode() + b"\n")
+
+
+class Trap:
+    """A plugin with a kind of store that freezes its process at a chosen call, as a suspended machine does."""
+
+    def __init__(self) -> None:
+        self.call = ""
+
+    @tierfold.hookimpl
+    def provide_stores(self) -> list[StoreSpec[LmdbOptions]]:
+        return [StoreSpec("trapped", self._open, LmdbOptions)]
+
+    @asynccontextmanager
+    async def _open(self, location: str, options: LmdbOptions, context: OpenContext) -> AsyncGenerator[EntityStore]:
+        store = TrappedStore(LmdbEngine(location, options), context)
+        store.trap(EVERY_CALL, self._spring)
+        try:
+            await store.identify()
+            yield store
+        finally:
+            store.close()
+
+    def _spring(self, call: str) -> None:
+        if call == self.call:
+            self.call = ""
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def private_bytes() -> int:
@@ -62,8 +87,8 @@ def private_bytes() -> int:
 class Program:
     """The commands; each public coroutine is one."""
 
-    def __init__(self, data: tierfold.DataLayer, clock: Clock, tasks: TaskGroup) -> None:
-        self._data, self._clock, self._tasks = data, clock, tasks
+    def __init__(self, data: tierfold.DataLayer, trap: Trap, tasks: TaskGroup) -> None:
+        self._data, self._trap, self._tasks = data, trap, tasks
         self._notes = data.repo(Note)
 
     # --- entities ------------------------------------------------------------------------------------------------
@@ -135,8 +160,9 @@ class Program:
         for link in self._data.links.values():
             link.resume()
 
-    async def move_clock(self, ms: int) -> None:
-        self._clock.ahead_ms += ms
+    async def arm(self, call: str) -> None:
+        """Have this whole process stop behind the next call of that name of a trapped store."""
+        self._trap.call = call
 
     # --- work in the background ----------------------------------------------------------------------------------
 
@@ -210,15 +236,16 @@ async def obey(program: Program) -> None:
             say("error", type(error).__name__, str(error))
 
 
-async def main(ahead_ms: int, fixed_ms: int, tiers: list[str]) -> None:
-    clock = Clock(ahead_ms, fixed_ms)
+async def main(clock: Callable[[], int], tiers: list[str]) -> None:
+    trap = Trap()
     asked = [tierfold.Tier(**json.loads(tier)) if tier.startswith("{") else tier for tier in tiers]
-    async with tierfold.open(*asked, clock=clock) as data, anyio.create_task_group() as tasks:
+    async with tierfold.open(*asked, clock=clock, plugins=[trap]) as data, anyio.create_task_group() as tasks:
         say("answer", "open")
-        await obey(Program(data, clock, tasks))
+        await obey(Program(data, trap, tasks))
         tasks.cancel_scope.cancel()
 
 
 if __name__ == "__main__":
     run = partial(anyio.run, backend=os.environ.get("TIERFOLD_BACKEND", "asyncio"))
-    run(main, int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    time_of_day = sys.argv[1]
+    run(main, (lambda: int(time_of_day)) if time_of_day.isdecimal() else SharedClock(Path(time_of_day)), sys.argv[2:])

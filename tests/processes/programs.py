@@ -14,11 +14,12 @@ from msgspec import Struct
 from msgspec.msgpack import Decoder
 from tests.crash.audit import Content, check_store
 from tests.crash.children import Child
+from tests.processes.shared_clock import SharedClock
 
 from tierfold.abc.syncable import ConflictEntry, Presence
 from tierfold.kv.store import open_kv_store
-from tierfold.layout import PARTITION_ROWS
-from tierfold.model import Record
+from tierfold.layout import PARTITION_ROWS, LinkStateRow
+from tierfold.model import Record, SegmentName
 from tierfold.specs import OpenContext
 from tierfold_lmdb.engine import LmdbEngine
 
@@ -39,22 +40,20 @@ class Program(Child):
     """A running `tests.processes.program`, open when this returns.
 
     Args:
+        clock: A number = it stands still there.
         hear: Told of every line that is no answer.
     """
 
     def __init__(
-        self,
-        *tiers: str | dict[str, Any],
-        ahead_ms: int = 0,
-        fixed_ms: int = 0,
-        hear: Callable[[bytes], object] = bool,
+        self, clock: SharedClock | int, *tiers: str | dict[str, Any], hear: Callable[[bytes], object] = bool
     ) -> None:
         self._answers: list[list[Any]] = []
         self._asked = 1
         self._hear_rest = hear
         self.events: list[tuple[float, str, str, str]] = []
         written = [tier if isinstance(tier, str) else json.dumps(tier) for tier in tiers]
-        super().__init__("tests.processes.program", ahead_ms, fixed_ms, *written, hear=self._sort)
+        time_of_day = clock.path if isinstance(clock, SharedClock) else clock
+        super().__init__("tests.processes.program", time_of_day, *written, hear=self._sort)
         try:
             assert self._answer(0) == "open"
         except BaseException:
@@ -108,10 +107,10 @@ class Program(Child):
         raise AssertionError(f"not verified: {reports}")
 
 
-def url(directory: Path, **options: object) -> str:
+def url(directory: Path, *, scheme: str = "lmdb", **options: object) -> str:
     """A tier on LMDB."""
     query = "&".join(f"{name}={value}" for name, value in options.items())
-    return f"lmdb:{directory}" + ("?" + query if query else "")
+    return f"{scheme}:{directory}" + ("?" + query if query else "")
 
 
 def back_up(directory: Path) -> bytes:
@@ -136,7 +135,7 @@ class Holdings(Struct):
 
     Attributes:
         gone_back: Partitions marked so until they are verified.
-        outstanding: Batches that were sent by the store's link and whose answer is not known.
+        states: What the store's link remembers of each segment.
         dirty: Whether rows wait for delivery.
         transaction: Id of the last commit.
     """
@@ -147,8 +146,8 @@ class Holdings(Struct):
     content: Content
     conflicts: list[ConflictEntry]
     presence: dict[str, Presence]
+    states: dict[SegmentName, LinkStateRow]
     gone_back: set[str]
-    outstanding: int
     dirty: bool
     transaction: int
 
@@ -167,7 +166,7 @@ def examine(directory: Path) -> Holdings:
         async with open_kv_store(engine, context) as store:
             with store.snapshot() as reading:
                 content = check_store(reading)
-                states = [reading.link_state(state) for name in content if (state := reading.find(name))]
+                states = {name: reading.link_state(state) for name in content if (state := reading.find(name))}
                 row = reading.store
                 partitions = [partition for _, partition in PARTITION_ROWS.rows(reading.txn)]
             return Holdings(
@@ -177,8 +176,8 @@ def examine(directory: Path) -> Holdings:
                 content,
                 [entry for _, entry in await store.conflict_log(0, _EVER)],
                 await store.partitions(),
+                states,
                 {partition.name for partition in partitions if partition.gone_back},
-                sum(bool(state.outstanding) for state in states),
                 store.has_pending(),
                 engine.transaction_id(),
             )

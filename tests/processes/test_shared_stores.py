@@ -13,6 +13,7 @@ import anyio
 import pytest
 from tests.crash.audit import check_store
 from tests.processes.programs import Program, examine, url
+from tests.processes.shared_clock import SharedClock
 
 from tierfold.errors import StoreFullError
 from tierfold.kv.store import KvStore, open_kv_store
@@ -37,7 +38,7 @@ def test_programs_with_equal_clocks_never_make_equal_stamps(tmp_path: Path) -> N
     """Two processes on one LMDB with clocks of their own made equal stamps and lost an acknowledged write."""
     sites, count = ("one", "two", "three"), 150
     with ExitStack() as stack:
-        programs = [stack.enter_context(Program(url(tmp_path), fixed_ms=1_700_000_000_000)) for _ in sites]
+        programs = [stack.enter_context(Program(1_700_000_000_000, url(tmp_path))) for _ in sites]
         asked = [program.begin("save_each", site, count) for program, site in zip(programs, sites, strict=True)]
         for program, number in zip(programs, asked, strict=True):
             program.end(number)
@@ -47,7 +48,7 @@ def test_programs_with_equal_clocks_never_make_equal_stamps(tmp_path: Path) -> N
 
 
 def test_a_program_whose_clock_is_behind_writes_newer_stamps_all_the_same(tmp_path: Path) -> None:
-    with Program(url(tmp_path), fixed_ms=2_000_000_000_000) as ahead, Program(url(tmp_path), fixed_ms=1) as behind:
+    with Program(2_000_000_000_000, url(tmp_path)) as ahead, Program(1, url(tmp_path)) as behind:
         ahead.ask("save", "oslo", "a", "first")
         behind.ask("save", "oslo", "a", "second")
         assert ahead.ask("get", "oslo.a") == "second"
@@ -62,15 +63,15 @@ def test_a_program_whose_clock_is_behind_writes_newer_stamps_all_the_same(tmp_pa
 # --- seeing each other -------------------------------------------------------------------------------------------
 
 
-def test_a_program_sees_at_once_what_another_saved(tmp_path: Path) -> None:
-    with Program(url(tmp_path)) as one, Program(url(tmp_path)) as two:
+def test_a_program_sees_at_once_what_another_saved(tmp_path: Path, clock: SharedClock) -> None:
+    with Program(clock, url(tmp_path)) as one, Program(clock, url(tmp_path)) as two:
         for number in range(5):
             one.ask("save", "oslo", "a", str(number))
             assert two.ask("get", "oslo.a") == str(number)
 
 
-def test_commits_of_other_programs_become_events_soon(tmp_path: Path) -> None:
-    with Program(url(tmp_path)) as watching, Program(url(tmp_path)) as writing:
+def test_commits_of_other_programs_become_events_soon(tmp_path: Path, clock: SharedClock) -> None:
+    with Program(clock, url(tmp_path)) as watching, Program(clock, url(tmp_path)) as writing:
         watching.ask("watch")
         delays_s = []
         for number in range(5):
@@ -88,9 +89,9 @@ def test_commits_of_other_programs_become_events_soon(tmp_path: Path) -> None:
     ]
 
 
-def test_commits_of_other_programs_wake_a_link(tmp_path: Path) -> None:
+def test_commits_of_other_programs_wake_a_link(tmp_path: Path, clock: SharedClock) -> None:
     far = {"url": url(tmp_path / "far"), "interval": "1h"}
-    with Program(url(tmp_path / "near"), far) as linked, Program(url(tmp_path / "far")) as other:
+    with Program(clock, url(tmp_path / "near"), far) as linked, Program(clock, url(tmp_path / "far")) as other:
         assert linked.ask("get", "oslo.a") is None
         other.ask("save", "oslo", "a", "first")
         linked.sync_until_verified()
@@ -138,9 +139,9 @@ def test_a_batch_that_fills_the_map_fails_alone_among_the_writes_of_its_group(tm
     assert stored == {f"x.{number}" for number in range(20)}
 
 
-def test_a_program_that_fills_the_map_leaves_the_others_writing(tmp_path: Path) -> None:
+def test_a_program_that_fills_the_map_leaves_the_others_writing(tmp_path: Path, clock: SharedClock) -> None:
     shared = url(tmp_path, map_bytes=4 * MIB, max_map_bytes=4 * MIB)
-    with Program(shared) as greedy, Program(shared) as modest:
+    with Program(clock, shared) as greedy, Program(clock, shared) as modest:
         huge = [["oslo", str(number), "x" * (MIB - 1000)] for number in range(6)]
         modest.ask("save", "bergen", "a", "before")
         with pytest.raises(Exception, match="StoreFullError"):
@@ -151,9 +152,9 @@ def test_a_program_that_fills_the_map_leaves_the_others_writing(tmp_path: Path) 
     assert examine(tmp_path).texts() == {"bergen.a": "before", "bergen.b": "after", "oslo.a": "small"}
 
 
-def test_a_map_that_one_program_enlarged_goes_on_serving_the_others(tmp_path: Path) -> None:
+def test_a_map_that_one_program_enlarged_goes_on_serving_the_others(tmp_path: Path, clock: SharedClock) -> None:
     shared = url(tmp_path, map_bytes=MIB, max_map_bytes=64 * MIB)
-    with Program(shared) as growing, Program(shared) as reading:
+    with Program(clock, shared) as growing, Program(clock, shared) as reading:
         reading.ask("save", "bergen", "a", "before")
         growing.ask("fill", "oslo", 8000, 500)
         assert reading.ask("get", "bergen.a") == "before"
@@ -168,10 +169,10 @@ def test_a_map_that_one_program_enlarged_goes_on_serving_the_others(tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_the_memory_of_a_layer_does_not_grow_with_the_entities_read(tmp_path: Path) -> None:
-    with Program(url(tmp_path)) as writing:
+def test_the_memory_of_a_layer_does_not_grow_with_the_entities_read(tmp_path: Path, clock: SharedClock) -> None:
+    with Program(clock, url(tmp_path)) as writing:
         writing.ask("fill", "oslo", 100_000, 200, timeout_s=60)
-    with Program(url(tmp_path)) as reading:
+    with Program(clock, url(tmp_path)) as reading:
         few = reading.ask("read_all", "oslo", 10_000, timeout_s=60)
         many = reading.ask("read_all", "oslo", 100_000, timeout_s=60)
     print(f"{few / MIB:.1f} MiB after 10,000 reads, {many / MIB:.1f} MiB after 100,000 more")
