@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -338,7 +337,8 @@ async def test_the_event_comes_out_though_its_caller_was_cancelled_after_the_sta
     assert (scene.told, scene.stored()) == (["a"], ["a"])
 
 
-def test_a_loop_closed_while_the_writer_works_harms_nobody(make_scene: Make) -> None:
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_loop_closed_while_the_writer_works_harms_nobody(make_scene: Make, backend: str) -> None:
     delivered = Event()
     scene = make_scene(WriterThread, on_delivery=delivered.set)
     unit = Put("a").held()
@@ -347,7 +347,7 @@ def test_a_loop_closed_while_the_writer_works_harms_nobody(make_scene: Make) -> 
         with anyio.move_on_after(0.01):
             await scene.writer.run(unit)
 
-    asyncio.run(give_up())
+    anyio.run(give_up, backend=backend)
     unit.released.set()
     assert delivered.wait(10)
     assert scene.writer.run_blocking(Put("b")) == "b"
