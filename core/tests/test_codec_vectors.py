@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from tierfold.codec import check_canonical, decode, encode
+from tierfold.testing.strategies import documents
 
 VECTORS = Path(__file__).parent / "vectors" / "canonical.jsonl"
 SEED = 20261121
@@ -202,22 +202,7 @@ def test_the_golden_file_is_what_the_oracle_makes_of_the_seed() -> None:
     assert [json.loads(line)["bytes"] for line in lines] == [slow_encode(document).hex() for document in vectors()]
 
 
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"]))
-    | st.binary()
-    | st.datetimes(timezones=st.just(UTC))
-)
-documents = st.dictionaries(
-    st.text(st.characters(exclude_categories=["Cs"])),
-    st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text("ab\uffff\U0001f600"), inner)),
-)
-
-
-@given(documents)
+@given(documents())
 def test_every_document_is_encoded_as_the_oracle_does(document: dict[str, Any]) -> None:
     assert encode(document) == slow_encode(document)
 
