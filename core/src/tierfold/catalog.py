@@ -1,4 +1,4 @@
-"""Which entity types there are: code, configuration file and the store's catalog must agree, and nobody silently wins."""
+"""Which entity types there are: code, configuration file and catalog must agree, and nobody silently wins."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Catalog:
         stored = store.declared(name)
         known = None if stored is None else Declaration.from_bytes(stored)
         declared = self._declared(entity, known)
-        self._check_configuration(declared.declaration)
+        source = "the store's catalog" if isinstance(entity, str) else "the code"
+        self._check_configuration(declared.declaration, source)
         if known is not None:
             require_agreement(declared.declaration, known)
         adapter = document_adapter(declared) if isinstance(entity, str) else adapter_for(entity)
@@ -69,7 +70,7 @@ class Catalog:
         config = self._entities.get(entity, EntityConfig())
         return declare(entity, partition=config.partition, id=config.id, conflict=config.conflict or "lww")
 
-    def _check_configuration(self, declaration: Declaration) -> None:
+    def _check_configuration(self, declaration: Declaration, source: str) -> None:
         config = self._entities.get(declaration.name)
         if config is None:
             return
@@ -77,9 +78,8 @@ class Catalog:
         for what, value in said.items():
             ours = getattr(declaration, what)
             if value is not None and value != ours:
-                raise ConfigError(
-                    f"entity type {declaration.name!r}: {what} is {ours!r} in the code and {value!r} in the configuration"
-                )
+                difference = f"{what} is {ours!r} in {source} and {value!r} in the configuration"
+                raise ConfigError(f"entity type {declaration.name!r}: {difference}")
 
     def _strategy(self, declaration: Declaration) -> KeyStrategy:
         name, options = parse_rule(declaration.partition)

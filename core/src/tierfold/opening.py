@@ -39,8 +39,9 @@ def open(
 ) -> Opening:
     """Open a data layer over one or more stores, near to far.
 
-    ``async with open("lmdb:./data") as data: …``, or on asyncio ``data = await open(…)`` and later ``await data.aclose()``.
-    Nothing happens before it is entered; all errors arise there. A farther tier that cannot be reached is no error.
+    ``async with open("lmdb:./data") as data: …``, or on asyncio ``data = await open(…)`` and later
+    ``await data.aclose()``. Nothing happens before it is entered; all errors arise there. A farther tier that cannot be
+    reached is no error.
 
     Args:
         tiers: Urls ``scheme:location?option=value``, or `Tier` for more options.
@@ -102,7 +103,7 @@ class Opening:
     def _read_config(self) -> Config:
         written = tuple(Tier(tier) if isinstance(tier, str) else tier for tier in self._tiers)
         if self._config is None:
-            return Config(prefix=self._prefix or "app", tiers=written)
+            return Config(prefix="app" if self._prefix is None else self._prefix, tiers=written)
         if written or self._prefix is not None:
             raise ConfigError("tiers and prefix stand in the configuration file or in the code, not in both")
         return read_config(Path(self._config))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode
-from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from msgspec.structs import replace
+
 from tierfold.access import Access
 from tierfold.catalog import EntityKind, require_agreement
+from tierfold.entities.adapter import EntityAdapter
 from tierfold.entities.declaration import Declaration
 from tierfold.entities.ids import split_id
 from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWriteError, ValidationError
@@ -20,21 +23,22 @@ __all__ = ["Repository"]
 
 T = TypeVar("T")
 
-_HASH_BYTES: Final = 16
+_ETAG: Final = re.compile(r'"?([A-Za-z0-9_-]{22})"?')
+"""A record hash in base64url, perhaps quoted as HTTP does."""
 _KNOWN_KEYS: Final = 4_096
 
 
 class Repository(Generic[T]):
     """Entities of one type. Made by `DataLayer.repo`.
 
-    Every call that reads a partition that is not here brings it down first, and raises `PartitionUnavailableError` when no
-    tier that holds it can be reached. What was written here and waits for its partition is found all the same.
+    Every call that reads a partition that is not here brings it down first, and raises `PartitionUnavailableError` when
+    no tier that holds it can be reached. What was written here and waits for its partition is found all the same.
     """
 
     def __init__(self, kind: EntityKind, access: Access) -> None:
         self._kind = kind
         self._access = access
-        self._adapter = kind.adapter
+        self._adapter: EntityAdapter[T] = kind.adapter
         self._load: Callable[[Record], T] = kind.adapter.load
         self._find = access.reader.find
         self._finders: dict[str, Callable[[str], Record | None]] = {}
@@ -55,7 +59,10 @@ class Repository(Generic[T]):
             record = finder(id)
         except PartitionUnavailableError:
             record = await self._find_brought(self._segment_of_id(id), id)
-        if record is None or record.content[32] & 1:  # `record.deleted`, without the call
+        if record is None:
+            split_id(id)  # nothing is found under what cannot be an id, either
+            return None
+        if record.content[32] & 1:  # `record.deleted`, without the call
             return None
         return self._load(record)
 
@@ -85,6 +92,9 @@ class Repository(Generic[T]):
             by_segment.setdefault(self._segment_of_id(id), []).append(id)
         for segment, some in by_segment.items():
             found |= await self._find_many(segment, some)
+        for id in wanted:
+            if id not in found:
+                split_id(id)
         return {id: self._load(found[id]) for id in wanted if id in found}
 
     async def _find_many(self, segment: SegmentName, ids: Sequence[str]) -> dict[str, Record]:
@@ -101,6 +111,8 @@ class Repository(Generic[T]):
             record = self._find(segment, id)
         except PartitionUnavailableError:
             record = await self._find_brought(segment, id)
+        if record is None:
+            split_id(id)
         return segment, None if record is None or record.deleted else record
 
     async def _find_brought(self, segment: SegmentName, id: str) -> Record | None:
@@ -185,40 +197,59 @@ class Repository(Generic[T]):
 
         Raises:
             NotFoundError: There is no such entity.
+            ValidationError: Its id or a field of its partition was changed, or a value cannot be stored.
         """
         while True:
             record = await self._record_to_write(id)
             if record is None:
                 raise NotFoundError(self._kind.declaration.name, id)
             before = self._load(record)
+            returned = change(before)
+            after = before if returned is None else returned
+            if self._adapter.id_of(after) != id:
+                raise ValidationError("a change cannot make another entity of it", path="$.id", id=id)
             try:
-                return await self.save(change(before) or before, if_match=record.etag)
+                return await self.save(after, if_match=record.etag)
             except StaleWriteError:
                 continue
 
     async def move(self, id: str, **fields: Any) -> T:
-        """Change fields that the partition depends on: deletes the entity and creates it under a new id, atomically here.
+        """Change fields that the partition depends on: delete the entity and create it anew, atomically here.
 
         Farther tiers receive the two partitions separately and can see both entities, or neither, for a moment.
 
         Raises:
             NotFoundError: There is no such entity.
             AlreadyExistsError: The new id is taken.
+            ValidationError: A name is no field, or a value cannot be stored.
         """
-        record = await self._record_to_write(id)
-        if record is None:
-            raise NotFoundError(self._kind.declaration.name, id)
+        while True:
+            record = await self._record_to_write(id)
+            if record is None:
+                raise NotFoundError(self._kind.declaration.name, id)
+            try:
+                return await self._move(record, fields)
+            except StaleWriteError:
+                continue
+
+    async def _move(self, record: Record, fields: Mapping[str, Any]) -> T:
         changed = self._adapter.with_fields(self._load(record), fields)
         key = self._kind.placement.key_of(changed)
-        before, suffix = split_id(id)
+        before, suffix = split_id(record.id)
         if key == before:
             return await self.save(changed, if_match=record.etag)
         moved = self._adapter.with_id(changed, f"{key}.{suffix}" if self._kind.declaration.id is None else "")
-        entities, writes = self._place([moved], ABSENT)
-        await self._access.bring_to_writer(writes[0].segment)
-        remove = Write(self._segment_of_id(id), id, None, expected=record.hash)
-        commit = await self._commit([remove, *writes])
-        return self._fill(entities[0], commit.written[1].record)
+        (entity,), (create,) = self._place([moved], ABSENT)
+        create = replace(create, payload=self._with_unknown(record, create), schema=max(record.schema, create.schema))
+        await self._access.bring_to_writer(create.segment)
+        remove = Write(self._segment_of_id(record.id), record.id, None, expected=record.hash)
+        commit = await self._commit([remove, create])
+        return self._fill(entity, commit.written[1].record)
+
+    def _with_unknown(self, record: Record, write: Write) -> bytes | None:
+        """A new id has no stored document to merge with, so what the class does not know is taken along here."""
+        merge = self._adapter.merge
+        return write.payload if merge is None or write.payload is None else merge(record.payload, write.payload)
 
     async def delete(self, id: str, *, if_match: str | None = None) -> bool:
         """Delete the entity; False when there was none.
@@ -226,6 +257,7 @@ class Repository(Generic[T]):
         Raises:
             StaleWriteError: ``if_match`` is given and the entity has another etag, or does not exist.
         """
+        split_id(id)
         segment = self._segment_of_id(id)
         await self._access.bring_to_writer(segment, id)
         expected = ANY if if_match is None else _hash_of(if_match)
@@ -286,10 +318,7 @@ class Repository(Generic[T]):
 
 
 def _hash_of(etag: str) -> Digest:
-    try:
-        hash = urlsafe_b64decode(etag.strip('"') + "==")
-    except (Base64Error, ValueError):
-        hash = b""
-    if len(hash) != _HASH_BYTES:
+    match = _ETAG.fullmatch(etag)
+    if match is None:
         raise ValidationError("an etag has 22 characters, as `meta` gives them", path="$.if_match")
-    return Digest(hash)
+    return Digest(urlsafe_b64decode(match[1] + "=="))

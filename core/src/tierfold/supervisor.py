@@ -1,7 +1,7 @@
 """The task that a layer's background work lives in, so that a layer may be opened in one task and closed in another.
 
-A task group held across a fixture's ``yield`` fails with "exit cancel scope in a different task"; therefore on asyncio the
-work gets a task of its own. Trio has no such tasks, so there the layer is entered and left in one task.
+A task group held across a fixture's ``yield`` fails with "exit cancel scope in a different task"; therefore on asyncio
+the work gets a task of its own. Trio has no such tasks, so there the layer is entered and left in one task.
 """
 
 from __future__ import annotations

@@ -1,0 +1,50 @@
+"""A farther tier that a test has in its hands: a plugin object whose store can be cut, slowed and lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from tierfold.errors import StoreUnavailableError
+from tierfold.kv.memory import MemoryEngine
+from tierfold.kv.store import KvStore
+from tierfold.spi import EntityStore, OpenContext, StoreSpec, hookimpl
+from tierfold.testing.faults import Fault, faulty
+
+__all__ = ["Remote"]
+
+
+class NoOptions(Struct, frozen=True):
+    """``remote:`` has none."""
+
+
+class Remote:
+    """Provides ``remote:``. Its content outlives every layer that opens it, like that of a server.
+
+    Attributes:
+        fault: What happens around its calls.
+        reachable: Whether it can be opened.
+        opened: How often it was.
+    """
+
+    def __init__(self, fault: Fault | None = None, *, reachable: bool = True) -> None:
+        self.fault = fault or Fault()
+        self.reachable = reachable
+        self.opened = 0
+        self.store: KvStore | None = None
+
+    @hookimpl
+    def provide_stores(self) -> list[StoreSpec[NoOptions]]:
+        return [StoreSpec("remote", self.open, NoOptions)]
+
+    @asynccontextmanager
+    async def open(self, location: str, options: NoOptions, context: OpenContext) -> AsyncGenerator[EntityStore]:
+        if not self.reachable:
+            raise StoreUnavailableError("the server does not answer")
+        self.opened += 1
+        if self.store is None:
+            self.store = KvStore(MemoryEngine("server"), context)
+            await self.store.identify()
+        yield faulty(self.store, self.fault)

@@ -1,0 +1,179 @@
+"""Declarations in code, configuration file and catalog must agree; nobody silently wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tierfold
+
+pytestmark = pytest.mark.anyio
+
+
+class Site(tierfold.Entity, name="Place", partition="{site}"):
+    site: str
+
+
+class Region(tierfold.Entity, name="Place", partition="{region}"):
+    region: str
+    site: str = ""
+
+
+class Numbered(tierfold.Entity, name="Place", partition="{site}", id="{number}"):
+    site: str
+    number: int
+
+
+class Newer(tierfold.Entity, name="Place", partition="{site}", schema=4):
+    site: str
+    more: int = 0
+
+
+class Unresolved(tierfold.Entity, name="Place", partition="{site}", conflict="no-such-rule"):
+    site: str
+
+
+def write_config(folder: Path, text: str) -> Path:
+    path = folder / "tierfold.toml"
+    path.write_text(f'[[tiers]]\nurl = "lmdb:{folder / "data"}"\n{text}')
+    return path
+
+
+@pytest.mark.parametrize(("other", "ours", "theirs"), [(Region, "{region}", "{site}"), (Numbered, "{number}", "None")])
+async def test_code_that_contradicts_the_catalog_is_refused_with_both_sides(
+    tmp_path: Path, other: type[Region | Numbered], ours: str, theirs: str
+) -> None:
+    url = f"lmdb:{tmp_path / 'a'}"
+    async with tierfold.open(url) as data:
+        await data.repo(Site).save(Site(site="a"))
+    async with tierfold.open(url) as data:
+        with pytest.raises(tierfold.ConfigError) as error:
+            data.repo(other)
+        assert ours in str(error.value)
+        assert theirs in str(error.value)
+
+
+async def test_two_classes_of_one_program_that_contradict_each_other_are_refused() -> None:
+    async with tierfold.open("memory:") as data:
+        sites, regions = data.repo(Site), data.repo(Region)
+        await sites.save(Site(site="a"))
+        with pytest.raises(tierfold.ConfigError, match="partition"):
+            await regions.save(Region(region="b"))
+        with pytest.raises(tierfold.ConfigError, match="partition"):
+            await regions.save(Region(region="b"))
+        assert len(await sites.query().all()) == 1
+
+
+async def test_a_program_may_know_another_schema(tmp_path: Path) -> None:
+    url = f"lmdb:{tmp_path / 'a'}"
+    for cls in (Newer, Site):
+        async with tierfold.open(url) as data:
+            await data.repo(cls).save(cls(site="a"))
+    async with tierfold.open(url) as data:
+        assert len(await data.repo(Newer).query().all()) == 2
+
+
+async def test_the_catalog_is_written_with_the_first_write_and_never_by_a_read(tmp_path: Path) -> None:
+    url = f"lmdb:{tmp_path / 'a'}"
+    async with tierfold.open(url) as data:
+        assert await data.repo(Site).get("a.b") is None
+        assert await data.repo(Site).query().all() == []
+    async with tierfold.open(url) as data:
+        await data.repo(Region).save(Region(region="a"))
+    async with tierfold.open(url) as data:
+        with pytest.raises(tierfold.ConfigError):
+            data.repo(Site)
+
+
+async def test_raw_documents_follow_the_declaration_of_the_catalog(tmp_path: Path) -> None:
+    url = f"lmdb:{tmp_path / 'a'}"
+    async with tierfold.open(url) as data:
+        await data.repo(Numbered).save(Numbered(site="a", number=1))
+    async with tierfold.open(url) as data:
+        places = data.repo("Place")
+        saved = await places.save({"site": "b", "number": 2})
+        assert saved["id"] == "b.2"
+        assert (await data.repo(Numbered).get("b.2")) is not None
+
+
+async def test_a_type_that_nobody_declares_lives_in_the_global_partition() -> None:
+    async with tierfold.open("memory:") as data:
+        saved = await data.repo("Anything").save({"a": [1, {"b": None}]})
+        assert saved["id"].startswith("global.")
+        found = await data.repo("Anything").get(saved["id"])
+        assert found is not None
+        assert found["a"] == [1, {"b": None}]
+        assert found["version"] == 1
+
+
+async def test_the_configuration_file_declares_types_without_a_class(tmp_path: Path) -> None:
+    path = write_config(tmp_path, '[entities.Place]\npartition = "{site}"\nid = "{number}"\n')
+    async with tierfold.open(config=path) as data:
+        assert (await data.repo("Place").save({"site": "a", "number": 3}))["id"] == "a.3"
+        assert await data.repo(Numbered).get("a.3") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [('partition = "{region}"', "{region}"), ('id = "{site}"', "{site}"), ('conflict = "first"', "first")],
+)
+async def test_code_that_contradicts_the_configuration_is_refused_with_both_sides(
+    tmp_path: Path, text: str, found: str
+) -> None:
+    path = write_config(tmp_path, f"[entities.Place]\n{text}\n")
+    async with tierfold.open(config=path) as data:
+        with pytest.raises(tierfold.ConfigError) as error:
+            data.repo(Site)
+        assert found in str(error.value)
+        assert "code" in str(error.value)
+        assert "configuration" in str(error.value)
+
+
+async def test_a_configuration_that_contradicts_the_catalog_is_refused(tmp_path: Path) -> None:
+    async with tierfold.open(f"lmdb:{tmp_path / 'data'}") as data:
+        await data.repo(Site).save(Site(site="a"))
+    path = write_config(tmp_path, '[entities.Place]\npartition = "{region}"\n')
+    async with tierfold.open(config=path) as data:
+        with pytest.raises(tierfold.ConfigError) as error:
+            data.repo("Place")
+        assert "{region}" in str(error.value)
+        assert "{site}" in str(error.value)
+        assert "catalog" in str(error.value)
+
+
+async def test_a_rule_for_conflicts_that_is_not_installed_is_refused() -> None:
+    async with tierfold.open("memory:") as data:
+        with pytest.raises(tierfold.PluginNotFoundError, match="no-such-rule"):
+            data.repo(Unresolved)
+
+
+async def test_a_class_that_is_no_entity_is_refused() -> None:
+    async with tierfold.open("memory:") as data:
+        with pytest.raises(tierfold.ConfigError):
+            data.repo(int)
+
+
+async def test_a_repository_is_made_once() -> None:
+    async with tierfold.open("memory:") as data:
+        assert data.repo(Site) is data.repo(Site)
+        assert data.repo("Place") is data.repo("Place")
+
+
+async def test_a_type_that_two_stores_declare_differently_is_not_synced_and_the_rest_is(tmp_path: Path) -> None:
+    near, far = (f"lmdb:{tmp_path / name}" for name in ("near", "far"))
+    async with tierfold.open(near) as data:
+        await data.repo(Site).save(Site(site="a"))
+        await data.repo("Note").save({"text": "a"})
+    async with tierfold.open(far) as data:
+        await data.repo(Region).save(Region(region="b"))
+    async with tierfold.open(near, tierfold.Tier(far, name="far")) as data:
+        report = await data.sync_now(timeout_s=10)
+        error = report.links["far"].error or ""
+        assert "'Place' is not synced" in error
+        assert "{site}" in error
+        assert "{region}" in error
+    async with tierfold.open(far) as data:
+        assert len(await data.repo("Note").query().all()) == 1
+        assert len(await data.repo(Region).query().all()) == 1
+        assert await data.repo(Region).query(partitions=["a"]).all() == []
