@@ -152,15 +152,15 @@ class Snapshot(Generic[X]):
     def segments_of(self, partition: str) -> list[SegmentState]:
         """Every segment of a partition, by number."""
         low = MEMBER + name_key(partition)
-        states = []
-        for key, _ in list(self.txn.scan(low, end_of(low))):
-            row = SEGMENT_ROWS.get(self.txn, key[17:])
-            if row is None:
-                raise CorruptDataError(f"partition {partition!r} names a segment that has no row")
-            state = self.find(SegmentName(row.type, row.partition))
-            if state is not None:
-                states.append(state)
-        return states
+        numbers = [key[17:] for key, _ in self.txn.scan(low, end_of(low))]
+        loaded = {state.number: state for state in self._segments.values()}
+        return [loaded.get(number) or self._load_member(partition, number) for number in numbers]
+
+    def _load_member(self, partition: str, number: bytes) -> SegmentState:
+        row = SEGMENT_ROWS.get(self.txn, number)
+        if row is None:
+            raise CorruptDataError(f"partition {partition!r} names a segment that has no row")
+        return self._load(SegmentName(row.type, row.partition), number)
 
     def link_state(self, state: SegmentState) -> LinkStateRow:
         """The link state of a segment; empty for one that never met the upstream."""
