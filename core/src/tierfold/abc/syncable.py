@@ -221,9 +221,14 @@ class RegisteredSegment(Struct, frozen=True):
 
 
 class Registered(Struct, frozen=True):
-    """Answer to a `Registration`: every segment of the partition that either side knows."""
+    """Answer to a `Registration`: every segment of the partition that either side knows.
+
+    Attributes:
+        generation: The one that counts; higher than the one asked for when the peer was restored from before it.
+    """
 
     segments: Mapping[SegmentName, RegisteredSegment]
+    generation: int
 
 
 class Peer(Struct, frozen=True):

@@ -124,15 +124,22 @@ class PartitionRun:
     async def _open(self, view: NearView, hydrate: bool) -> None:
         self._generation = view.generation
         if hydrate and not self._can_resume(view):
-            self._generation += 1
-            marks = PartitionMarks(generation=self._generation)
-            await self._near.mark_partition(self._partition, marks, self._terms.token)
+            await self._begin_generation(self._generation + 1)
         answer = await self._register(view)
+        if answer.generation > self._generation:
+            # This store was restored from before a later hydration, whose registration would refuse all it sends.
+            await self._begin_generation(answer.generation + 1)
+            answer = await self._register(view)
         self._restored = view.gone_back or await self._notice_going_back(view, answer)
         for name, far in answer.segments.items():
             segment = self._segments[name] = _Segment(name, view, far)
             segment.known |= segment.state.pulled is None and segment.state.seen is None
             await self._answer_outstanding(segment, far)
+
+    async def _begin_generation(self, generation: int) -> None:
+        self._generation = generation
+        marks = PartitionMarks(generation=generation)
+        await self._near.mark_partition(self._partition, marks, self._terms.token)
 
     @staticmethod
     def _can_resume(view: NearView) -> bool:
@@ -148,7 +155,8 @@ class PartitionRun:
         answer = await self._far.register(
             Registration(terms.peer, self._partition, self._generation, told, terms.lease_s)
         )
-        return Registered({name: far for name, far in answer.segments.items() if name.type not in terms.refused})
+        accepted = {name: far for name, far in answer.segments.items() if name.type not in terms.refused}
+        return Registered(accepted, answer.generation)
 
     async def _notice_going_back(self, view: NearView, answer: Registered) -> bool:
         """The farther side remembers of us what we do not know: this store was restored from a backup."""

@@ -85,7 +85,11 @@ def registered(reading: Reading, registration: Registration) -> Registered:
     reading.require_present(registration.partition)
     names = {state.name for state in reading.segments_of(registration.partition)} | registration.segments.keys()
     told = registration.segments
-    return Registered({name: _answer(reading, registration.peer, name, told.get(name)) for name in sorted(names)})
+    before = _registration(reading, registration.peer, registration.partition)
+    return Registered(
+        {name: _answer(reading, registration.peer, name, told.get(name)) for name in sorted(names)},
+        max(registration.generation, before.generation if before else 0),
+    )
 
 
 def _answer(reading: Reading, peer: bytes, name: SegmentName, told: PeerSegment | None) -> RegisteredSegment:
@@ -134,8 +138,7 @@ class RegisterUnit:
         asked = self._asked
         answer = registered(session, asked)
         before = _registration(session, asked.peer, asked.partition)
-        generation = max(asked.generation, before.generation) if before else asked.generation
-        row = RegistrationRow(asked.partition, generation, session.opened.wall_ms(), asked.lease_s)
+        row = RegistrationRow(asked.partition, answer.generation, session.opened.wall_ms(), asked.lease_s)
         REGISTRATION_ROWS.put(session.txn, row, asked.peer + name_key(asked.partition))
         for name, told in asked.segments.items():
             if told.batch:
@@ -188,12 +191,13 @@ class AcknowledgeUnit:
         if not knows(session.store, session.counters.next_seq, state.row, self._far):
             return
         row = _peer_row(session, self._peer, state)
-        if row.acknowledged_generation != self._generation:
-            row.acknowledged, row.acknowledged_generation = -1, self._generation
-        row.acknowledged = max(row.acknowledged, seq_of(self._far))
-        row.position = self._own
-        PEER_ROWS.put(session.txn, row, self._peer + state.number)
-        session.wrote()
+        before = row.acknowledged if row.acknowledged_generation == self._generation else -1
+        acknowledged = max(before, seq_of(self._far))
+        if (acknowledged, self._generation, self._own) != (before, row.acknowledged_generation, row.position):
+            row.acknowledged, row.acknowledged_generation = acknowledged, self._generation
+            row.position = self._own
+            PEER_ROWS.put(session.txn, row, self._peer + state.number)
+            session.wrote()
 
 
 # --- batches -----------------------------------------------------------------------------------------------------
