@@ -17,14 +17,17 @@ _DIGITS: Final = "0123456789abcdef"
 
 async def differing_keys(
     near: NearerStore, far: SyncableStore, segment: SegmentName, own: SegmentRoots, theirs: SegmentRoots
-) -> list[bytes]:
-    """Record keys whose versions differ, ascending. Snapshots of both sides are compared; a key may differ no more."""
+) -> tuple[list[bytes], int]:
+    """Record keys whose versions differ, ascending, and the farther side's horizon then.
+
+    Snapshots of both sides are compared, so a key may differ no more when its record is fetched.
+    """
     prefixes = await _differing_ranges(near, far, segment) if own.live != theirs.live else []
     days = _differing_days(own, theirs)
     if not prefixes and not days:
-        return []
+        return [], theirs.horizon
     mine, other = await near.heads(segment, prefixes, days), await far.heads(segment, prefixes, days)
-    return sorted(_differing_heads(mine, other))
+    return sorted(_differing_heads(mine, other)), max(theirs.horizon, other.horizon)
 
 
 def _differing_days(own: SegmentRoots, theirs: SegmentRoots) -> list[int]:

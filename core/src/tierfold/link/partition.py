@@ -83,6 +83,7 @@ class _Segment:
         self.known = answer.known
         self.far = answer.roots
         self.far_at = answer.roots.position
+        self.horizon = answer.roots.horizon
         self.own_at = view.roots[name].position if name in view.roots else BEGINNING
         self.settled: set[bytes] = set()
         self.held: dict[bytes, Held] = {}
@@ -187,7 +188,7 @@ class PartitionRun:
             self._terms.now_ms(),
             segment.known,
             self._restored,
-            segment.far.horizon,
+            segment.horizon,
             resolver.name,
             resolver.resolve,
         )
@@ -216,11 +217,12 @@ class PartitionRun:
         while True:
             near = {row.key: row for row in (await self._near.near_rows(segment.name, list(found), asked_at)).rows}
             decisions = {key: decide(near.get(key), record, at, key) for key, record in found.items()}
-            horizon = segment.far.horizon if any(d.raises_horizon for d in decisions.values()) else 0
+            raises = hydrating or any(d.raises_horizon for d in decisions.values())
             steps = (*settlement.steps, *[d.step for d in decisions.values() if d.step is not None])
             conflicts = tuple((key, d.conflict) for key, d in decisions.items() if d.conflict)
             if not steps and settlement.state is None:
                 return
+            horizon = segment.horizon if raises else 0
             refused = await self._settle(
                 segment, replace(settlement, steps=steps, conflicts=conflicts, horizon=horizon)
             )
@@ -290,10 +292,15 @@ class PartitionRun:
         return (await self._near.near_rows(segment.name, (), BEGINNING)).position
 
     async def _descend(self, segment: _Segment, theirs: SegmentRoots, *, learn: bool) -> None:
-        """Compare digests and decide every record that differs. ``learn``: afterwards the farther history is known."""
+        """Compare digests and decide every record that differs. ``learn``: afterwards the farther history is known.
+
+        Whether a missing record was deleted is judged by the horizon read together with its absence: the farther side
+        may have dropped it in the middle of this run.
+        """
         self.report.descended += 1
         own = (await self._near.view(self._partition)).roots.get(segment.name, SegmentRoots(BEGINNING))
-        keys = await differing_keys(self._near, self._far, segment.name, own, theirs)
+        keys, horizon = await differing_keys(self._near, self._far, segment.name, own, theirs)
+        segment.horizon = max(segment.horizon, horizon)
         for start in range(0, len(keys), _ROWS_AT_ONCE):
             asked_at = await self._own_position(segment)
             some = keys[start : start + _ROWS_AT_ONCE]
