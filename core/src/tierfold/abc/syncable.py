@@ -541,6 +541,10 @@ class NearerStore(SyncableStore):
         """N5: remember both feed tokens after a run; they only save work."""
 
     @abstractmethod
+    async def remembers(self, position: Position) -> bool:
+        """N20: whether this store ever was at the position, whatever its floors. If not, it has gone back in time."""
+
+    @abstractmethod
     async def view(self, partition: str) -> NearView:
         """N6: the partition in one snapshot, whether present or not."""
 

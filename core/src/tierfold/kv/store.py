@@ -181,6 +181,10 @@ class KvStore(EmbeddedStore, NearerStore):
     async def note_feed(self, link: str, far: FeedToken, own: FeedToken, token: int) -> None:
         await self.run(NoteFeedUnit(far, own, token))
 
+    async def remembers(self, position: Position) -> bool:
+        with self.snapshot() as reading:
+            return knows(reading.store, reading.counters.next_seq, None, position)
+
     async def view(self, partition: str) -> NearView:
         with self.snapshot() as reading:
             return nearing.view(reading, partition)

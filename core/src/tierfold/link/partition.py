@@ -163,7 +163,7 @@ class PartitionRun:
         """The farther side remembers of us what we do not know: this store was restored from a backup."""
         for name, far in answer.segments.items():
             batch = view.states[name].batch if name in view.states else 0
-            forgotten = far.remembered is not None and not await self._near.knows(name, far.remembered)
+            forgotten = far.remembered is not None and not await self._near.remembers(far.remembered)
             if forgotten or far.batch > batch:
                 await self._near.mark_gone_back(self._terms.token)
                 return True

@@ -515,6 +515,15 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         assert before[:8] != after[:8]
         assert await store.knows(OSLO, before)
 
+    async def test_raising_the_floor_is_not_going_back(self, store: NearerStore) -> None:
+        """N20: the store still knows that it was there; a position of another life it does not know."""
+        token = await hydrated(store, foreign("oslo.1"))
+        before = (await roots_of(store)).position
+        await settle(store, token, raise_floor=True)
+        assert not await store.knows(OSLO, before)
+        assert await store.remembers(before)
+        assert not await store.remembers(Position(b"in another life."))
+
     async def test_conflicts_are_numbered_and_listed(self, store: NearerStore) -> None:
         """N14: oldest first, behind a number, as they were entered."""
         one = foreign("oslo.1")
