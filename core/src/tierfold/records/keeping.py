@@ -235,9 +235,18 @@ class EvictUnit:
         kept = False
         for state in session.segments_of(self._partition):
             kept |= bool(session.link_state(state).outstanding) | self._let_go(session, state)
+            self._forget_hydration(session, state)
         generation = session.partition(self._partition).generation
         mark(session, self._partition, PartitionMarks(presence="unknown"))
         return None if kept else generation
+
+    @staticmethod
+    def _forget_hydration(session: WriteSession, state: SegmentState) -> None:
+        """What a hydration under way had brought is gone, so it cannot be resumed."""
+        link = session.link_state(state)
+        if link.resume is not None:
+            link.resume = None
+            session.save_link_state(state, link)
 
     @staticmethod
     def _let_go(session: WriteSession, state: SegmentState) -> bool:
