@@ -323,11 +323,11 @@ class PartitionRun:
             refusals = 0
             while True:
                 skip = frozenset(segment.held) | frozenset(segment.bad)
-                rows = (await self._near.dirty_rows(segment.name, self._terms.page_bytes, until, skip)).rows
-                rows = await self._without_strangers(segment, rows)
-                if not rows:
+                found = (await self._near.dirty_rows(segment.name, self._terms.page_bytes, until, skip)).rows
+                if not found:
                     break
-                refusals += await self._send(segment, rows)
+                rows = await self._without_strangers(segment, found)
+                refusals += await self._send(segment, rows) if rows else 0
                 if refusals > _REFUSALS:
                     return
             if not refusals and until == await self._own_position(segment):
