@@ -18,7 +18,7 @@ from tests.processes.shared_clock import SharedClock
 
 from tierfold.abc.syncable import ConflictEntry, Presence
 from tierfold.kv.store import open_kv_store
-from tierfold.layout import PARTITION_ROWS, LinkStateRow
+from tierfold.layout import PARTITION_ROWS, PEER_ROWS, LinkStateRow, PeerRow
 from tierfold.model import Record, SegmentName
 from tierfold.specs import OpenContext
 from tierfold_lmdb.engine import LmdbEngine
@@ -134,6 +134,7 @@ class Holdings(Struct):
     """A store as it stands, every row of it checked.
 
     Attributes:
+        peers: What the store remembers of nearer ones, by store id and segment number.
         gone_back: Partitions marked so until they are verified.
         states: What the store's link remembers of each segment.
         dirty: Whether rows wait for delivery.
@@ -147,6 +148,7 @@ class Holdings(Struct):
     conflicts: list[ConflictEntry]
     presence: dict[str, Presence]
     states: dict[SegmentName, LinkStateRow]
+    peers: dict[bytes, PeerRow]
     gone_back: set[str]
     dirty: bool
     transaction: int
@@ -168,6 +170,7 @@ def examine(directory: Path) -> Holdings:
                 content = check_store(reading)
                 states = {name: reading.link_state(state) for name in content if (state := reading.find(name))}
                 row = reading.store
+                peers = dict(PEER_ROWS.rows(reading.txn))
                 partitions = [partition for _, partition in PARTITION_ROWS.rows(reading.txn)]
             return Holdings(
                 row.store,
@@ -177,6 +180,7 @@ def examine(directory: Path) -> Holdings:
                 [entry for _, entry in await store.conflict_log(0, _EVER)],
                 await store.partitions(),
                 states,
+                peers,
                 {partition.name for partition in partitions if partition.gone_back},
                 store.has_pending(),
                 engine.transaction_id(),
