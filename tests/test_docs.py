@@ -176,6 +176,13 @@ def test_hook_table_names_every_hook() -> None:
     assert sorted(row[0].strip("`").partition("(")[0] for row in rows) == sorted(hooks)
 
 
+def test_suite_table_names_suites_that_exist() -> None:
+    rows = table_below((ROOT / "docs/store-plugin.md").read_text(), "## Conformance")
+    suites = [pair for row in rows for pair in re.findall(r"`(\w+Suite)` of `([\w.]+)`", row[1])]
+    assert len(suites) >= 6
+    assert [suite for suite, module in suites if not hasattr(import_module(module), suite)] == []
+
+
 def test_option_table_of_lmdb_names_every_option() -> None:
     rows = table_below((ROOT / "plugins/lmdb/README.md").read_text(), "Options stand")
     assert [row[0].strip("`") for row in rows] == [field.name for field in msgspec.structs.fields(LmdbOptions)]

@@ -113,7 +113,7 @@ class DataLayer:
 
     @property
     def tiers(self) -> tuple[OpenTier, ...]:
-        """The opened tiers, near to far: for commands of this package, which show what lies in the stores themselves."""
+        """The tiers, near to far: for commands of this package, which show what lies in the stores themselves."""
         return tuple(self._tiers)
 
     # --- repositories --------------------------------------------------------------------------------------------

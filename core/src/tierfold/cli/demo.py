@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import anyio
 import click
 
-from tierfold.cli.configuration import configuration
+from tierfold.config import PluginsConfig
 from tierfold.plugins import load_plugins
 
 __all__ = ["demo"]
@@ -25,7 +25,7 @@ def demo() -> None:
     """
     from tierfold.demo.run import run_demo
 
-    plugins = load_plugins(configuration(None).plugins)
+    plugins = load_plugins(PluginsConfig())
     if "lmdb" not in plugins.stores() and "lmdb" not in plugins.failed():
         click.echo("The demo keeps its data in LMDB, and no plugin for it is installed. This installs it:", err=True)
         click.echo("pip install tierfold-lmdb")
