@@ -12,6 +12,7 @@ from tierfold.abc.store import EntityStore
 from tierfold.model import Digest, FeedToken, Position, Record, SegmentName, StoreId
 
 __all__ = [
+    "ZERO_SUM",
     "Accept",
     "Applied",
     "Bury",
@@ -49,7 +50,6 @@ __all__ = [
     "Step",
     "SyncableStore",
     "Take",
-    "ZERO_SUM",
 ]
 
 Presence = Literal["unknown", "absent", "present"]
@@ -130,7 +130,7 @@ class Leaves(Struct, frozen=True):
 
 
 class Heads(Struct, frozen=True):
-    """(record key, record hash) of the live records below prefixes and of the tombstones of days; 16 and 8 bytes each."""
+    """(record key, record hash) of live records below prefixes and of the tombstones of days; 16 and 8 bytes each."""
 
     heads: tuple[tuple[bytes, bytes], ...]
     horizon: int
@@ -194,7 +194,7 @@ class PeerSegment(Struct, frozen=True):
 
 
 class Registration(Struct, frozen=True):
-    """A peer opens a run over a partition. ``lease_s``: volatile peers are forgotten after it, others by ``peer_ttl``."""
+    """A peer opens a run over a partition. ``lease_s``: after it a volatile peer is forgotten, others by ``peer_ttl``."""
 
     peer: StoreId
     partition: str
@@ -259,7 +259,7 @@ class SyncableStore(EntityStore):
 
     @abstractmethod
     async def scope_root(self, peer: StoreId) -> ScopeRoot:
-        """L4: one sum over what the peer is registered for. Equal sums mean equal content. O(1) while nothing changed."""
+        """L4: one sum over what the peer is registered for. Equal sums mean equal content."""
 
     @abstractmethod
     async def roots(self, partition: str) -> Roots:
@@ -289,7 +289,7 @@ class SyncableStore(EntityStore):
 
     @abstractmethod
     async def apply(self, segment: SegmentName, pushes: Sequence[Push], origin: PushOrigin) -> Applied:
-        """L11: compare-and-set each row, atomically with the batch number and its accepted keys. Never calls a resolver.
+        """L11: compare-and-set each row, atomic with the batch number and its accepted keys. Never calls a resolver.
 
         L12: an equal record is accepted and nothing is written. L13: a batch number that is not above the last, or was
         closed by a later `register`, or an unregistered peer, is refused whole. L14: hashes are recomputed.
@@ -297,7 +297,7 @@ class SyncableStore(EntityStore):
 
     @abstractmethod
     async def register(self, registration: Registration) -> Registered:
-        """L15: remember that the peer holds the partition; the open of a run. Closes its batches up to the number named."""
+        """L15: remember that the peer holds the partition: a run opens. Closes its batches up to the number named."""
 
     @abstractmethod
     async def unregister(self, peer: StoreId, partition: str, generation: int) -> None:
@@ -334,8 +334,8 @@ class SyncableStore(EntityStore):
     async def collect(self, partition: str, *, min_ttl_s: int, peer_ttl_s: int) -> int:
         """L22: remove tombstones by whole days of stamp, and raise the horizon above them. Returns how many.
 
-        Only days below every registered peer's acknowledgement and older than ``min_ttl_s``; with an upstream, only days
-        below its horizon; never a dirty tombstone. Peers silent for ``peer_ttl_s`` or their lease are expired first.
+        Only days below every registered peer's acknowledgement and older than ``min_ttl_s``; with an upstream, only
+        days below its horizon; never a dirty tombstone. Peers silent for ``peer_ttl_s`` or their lease are expired first.
         """
 
 
@@ -516,8 +516,8 @@ class LinkLease(Struct, frozen=True):
 class NearerStore(SyncableStore):
     """The nearer side of a link: keeps the link's state in the same transactions as the rows it speaks of.
 
-    N1: every method that takes ``token`` checks it in its own transaction and raises `LinkFencedError` when the lease has
-    passed to another holder.
+    N1: every method that takes ``token`` checks it in its own transaction and raises `LinkFencedError` when the lease
+    has passed to another holder.
     """
 
     @abstractmethod
@@ -566,11 +566,11 @@ class NearerStore(SyncableStore):
 
     @abstractmethod
     def has_pending(self) -> bool:
-        """N18: whether rows wait for delivery; inline."""
+        """N18: whether rows wait for delivery, which all do while no upstream was ever attached; inline."""
 
     @abstractmethod
     def is_pending(self, segment: SegmentName, record: Record) -> bool:
-        """N19: whether this version waits here for delivery to the upstream; inline."""
+        """N19: whether this version waits here for delivery, as all do while no upstream was ever attached; inline."""
 
     @abstractmethod
     async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> bool:

@@ -1,4 +1,4 @@
-"""An embedded store as a tier: both sides of a link over the record logic. Memory, LMDB and MDBX differ in the engine alone."""
+"""An embedded store as a tier: both sides of a link over the record logic. Only the engines differ."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ class KvStore(EmbeddedStore, NearerStore):
 
     def has_pending(self) -> bool:
         with self.snapshot() as reading:
-            return next(nearing.pending(reading), None) is not None
+            return nearing.has_pending(reading)
 
     async def partitions(self) -> dict[str, Presence]:
         with self.snapshot() as reading:
@@ -212,7 +212,9 @@ class KvStore(EmbeddedStore, NearerStore):
         with self.snapshot() as reading:
             state = reading.find(segment)
             row = reading.row(state, state.hasher.key(record.id.encode())) if state else None
-            return bool(state and row and row.hash == record.hash and reading.is_dirty(state, row))
+            if state is None or row is None or row.hash != record.hash:
+                return False
+            return reading.is_dirty(state, row) or not reading.has_upstream
 
     async def write_through(self, segment: SegmentName, written: Sequence[tuple[Record, Digest]]) -> bool:
         return await self.run(WriteThroughUnit(segment, written))

@@ -13,7 +13,17 @@ from tierfold.records.answering import changed_rows, record_of, scope_sum, segme
 from tierfold.records.positions import BEGINNING, seq_of, token_seq
 from tierfold.records.snapshot import SegmentState, Snapshot
 
-__all__ = ["dirty_rows", "dirty_tail", "link_state_of", "near_rows", "pending", "present_sum", "view", "wanted"]
+__all__ = [
+    "dirty_rows",
+    "dirty_tail",
+    "has_pending",
+    "link_state_of",
+    "near_rows",
+    "pending",
+    "present_sum",
+    "view",
+    "wanted",
+]
 
 Reading = Snapshot[Any]
 
@@ -79,6 +89,13 @@ def pending(reading: Reading) -> Iterator[str]:
             yield name
 
 
+def has_pending(reading: Reading) -> bool:
+    """Whether rows wait for delivery. A store that never met its upstream has delivered none."""
+    if reading.has_upstream:
+        return next(pending(reading), None) is not None
+    return any(row.live or row.deleted for _, row in SEGMENT_ROWS.rows(reading.txn))
+
+
 def _near_row(reading: Reading, state: SegmentState, key: bytes, row: Row, since: int, is_dirty: bool) -> NearRow:
     base, base_deleted = reading.base_of(row)
     return NearRow(
@@ -100,9 +117,7 @@ def near_rows(reading: Reading, name: SegmentName, keys: Sequence[bytes], since:
     after = seq_of(since)
     found = ((key, reading.row(state, key)) for key in keys)
     dirty = reading.is_dirty
-    rows = tuple(
-        _near_row(reading, state, key, row, after, dirty(state, row)) for key, row in found if row is not None
-    )
+    rows = tuple(_near_row(reading, state, key, row, after, dirty(state, row)) for key, row in found if row is not None)
     return NearRows(rows, reading.position(state))
 
 

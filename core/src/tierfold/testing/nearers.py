@@ -208,7 +208,6 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
     async def test_attaching_makes_partitions_unknown(self, store: NearerStore) -> None:
         """N4: that nobody hydrated; rows written before are undelivered."""
         await store.write([put("oslo.1")])
-        assert not store.has_pending()
         await attach(store)
         assert await store.presence(PARTITION) == "unknown"
         assert await dirty(store) == ["oslo.1"]
@@ -351,6 +350,14 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         assert await dirty(store) == ["oslo.1"]
         (row,) = (await store.near_rows(OSLO, [key_of("oslo.1")], START)).rows
         assert (row.base, row.from_upstream) == (old.hash, False)
+
+    async def test_everything_waits_while_no_upstream_was_ever_attached(self, store: NearerStore) -> None:
+        """N18, N19: as it does for a program whose farther tier could not be reached so far."""
+        assert not store.has_pending()
+        (record,) = await written(store, put("oslo.1"))
+        assert store.has_pending()
+        assert store.is_pending(OSLO, record)
+        assert not store.is_pending(OSLO, foreign("oslo.1"))
 
     async def test_whether_a_version_waits_can_be_asked(self, store: NearerStore) -> None:
         """N19: of that very version only."""
