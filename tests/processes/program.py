@@ -90,6 +90,7 @@ class Program:
     def __init__(self, data: tierfold.DataLayer, trap: Trap, tasks: TaskGroup) -> None:
         self._data, self._trap, self._tasks = data, trap, tasks
         self._notes = data.repo(Note)
+        self._writing = False
 
     # --- entities ------------------------------------------------------------------------------------------------
 
@@ -177,15 +178,21 @@ class Program:
         self._tasks.start_soon(tell)
 
     async def write_on(self, seed: str, own: list[str], shared: str) -> None:
-        """Write without end, as fast as it goes: ids of one's own in lanes, and ids that other programs write too."""
+        """Write until `write_off`, as fast as it goes: ids of one's own in lanes, and ids that other programs write."""
+        self._writing = True
         for lane in own:
             self._tasks.start_soon(self._write_lane, lane, Random(f"{seed}/{lane}"), seed)
         if shared:
             self._tasks.start_soon(self._write_shared, shared, seed)
 
+    async def write_off(self) -> None:
+        """Finish what was begun, and write no more."""
+        self._writing = False
+        await anyio.wait_all_tasks_blocked()
+
     async def _write_lane(self, lane: str, random: Random, seed: str) -> None:
         count = 0
-        while True:
+        while self._writing:
             count += 1
             attempt = _attempt(lane, random, f"{seed}/{lane}/{count}")
             os.write(sys.stdout.fileno(), attempt.line())
@@ -206,7 +213,7 @@ class Program:
 
     async def _write_shared(self, side: str, seed: str) -> None:
         count = 0
-        while True:
+        while self._writing:
             count += 1
             name, text = f"s{count % SHARED_IDS}", f"{side}/{seed}/{count}"
             say("offer", side, f"both.{name}", text)
