@@ -1,7 +1,7 @@
 """Tierfold: offline-first, multi-tier, reactive entity data.
 
-Names are imported when they are first used, so that importing the package costs what is needed and brings no event loop,
-no plugin machinery and no driver.
+Names are imported when they are first used, so that importing the package costs what is needed and brings no event
+loop, no plugin machinery and no driver.
 """
 
 from __future__ import annotations

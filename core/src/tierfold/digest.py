@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Protocol
 
 from tierfold.model import Digest, Record
 
-__all__ = ["HASH_ALGORITHM", "MODULUS", "Hasher", "record_key", "subtotal", "sum_bytes"]
+__all__ = ["HASH_ALGORITHM", "MODULUS", "Hasher", "Hashing", "record_key", "subtotal", "sum_bytes"]
 
 HASH_ALGORITHM: Final = "blake2b-128"
 MODULUS: Final = 1 << 128
 _SIZE: Final = 16
+
+
+class Hashing(Protocol):
+    """A hash that has begun."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
 
 
 class Hasher:

@@ -127,8 +127,8 @@ class DataLayer:
         """The repository of an entity class, or of raw documents of a type by its name. Made once per class.
 
         Raises:
-            ConfigError: The class cannot be an entity type, or declares what the configuration file or the store's catalog
-                contradicts; the message shows both sides.
+            ConfigError: The class cannot be an entity type, or declares what the configuration file or the store's
+                catalog contradicts; the message shows both sides.
         """
         self._require_open()
         known = self._repositories.get(entity)

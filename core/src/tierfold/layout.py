@@ -165,7 +165,7 @@ def open_row(key: bytes, value: bytes) -> Row:
 
 
 def peek_row(key: bytes, value: bytes) -> Row:
-    """What is local about a record row, its deletion and stamp; unchecked, the content cut short. Half of `open_row`."""
+    """What is local about a record row, its deletion and stamp; unchecked, the content cut short. Half the cost."""
     seq, via, flags, base, hash = LOCAL.unpack_from(value)
     return Row(seq, via, base if flags & 1 else b"", flags & 2 == 2, hash, value[LOCAL_SIZE : LOCAL_SIZE + 33])
 

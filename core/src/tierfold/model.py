@@ -1,4 +1,4 @@
-"""Values of the contract: what stores, links and plugins hand each other. Frozen, without behaviour beyond reading themselves."""
+"""Values of the contract: what stores, links and plugins hand each other. Frozen; they can only be read."""
 
 from __future__ import annotations
 
@@ -179,7 +179,8 @@ class Change(Struct, frozen=True, gc=False):
     """One record changed in the store that the layer reads.
 
     Attributes:
-        origin: ``local`` = saved by a program on this store, ``sync`` = came by a link, ``hydrate`` = brought down on first access.
+        origin: ``local`` = saved by a program on this store, ``sync`` = came by a link, ``hydrate`` = brought down on
+            first access.
     """
 
     kind: ChangeKind

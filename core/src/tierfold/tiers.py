@@ -64,7 +64,7 @@ def _syncable(name: str, store: EntityStore) -> SyncableStore:
 
 
 def name_tiers(tiers: Sequence[Tier], dsns: Sequence[Dsn]) -> list[OpenTier]:
-    """Give every tier its name: the one written, else the location of a memory tier, else the scheme, numbered if need be.
+    """Give every tier its name: the one written, else a memory tier's location, else the scheme, numbered if need be.
 
     Raises:
         ConfigError: No tier, or a name given twice.

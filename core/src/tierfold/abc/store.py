@@ -15,9 +15,9 @@ Listener = Callable[[Sequence[Change]], None]
 class EntityStore(ABC):
     """Records by id. Inputs are neither mutated nor kept; results are the caller's own (S2).
 
-    Every method raises `PartitionUnavailableError` while the partition it names is not present here (S10), `CorruptDataError` for a
-    row that fails its checksum (S9), and `StoreClosedError` after the store was closed (S11). S12: content survives
-    reopening, if the store outlives its process at all.
+    Every method raises `PartitionUnavailableError` while its partition is not present here (S10), `CorruptDataError`
+    for a row that fails its checksum (S9), and `StoreClosedError` after the store was closed (S11). S12: content
+    survives reopening, if the store outlives its process at all.
     """
 
     @abstractmethod
@@ -101,9 +101,9 @@ class LocalStore(EntityStore):
 
     @abstractmethod
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """S15: call ``listener`` after every commit of this process, in commit order, before the call that made it returns.
+        """S15: call ``listener`` after each commit of this process, in order, before the call that made it returns.
 
-        The listener runs on whichever thread delivers the commit and must neither block nor raise. Returns what ends it.
+        The listener runs on whichever thread delivers the commit, and must neither block nor raise. Returns its end.
         """
 
     @abstractmethod

@@ -194,7 +194,7 @@ class PeerSegment(Struct, frozen=True):
 
 
 class Registration(Struct, frozen=True):
-    """A peer opens a run over a partition. ``lease_s``: after it a volatile peer is forgotten, others by ``peer_ttl``."""
+    """A peer opens a run over a partition. ``lease_s``: after it a volatile peer is forgotten."""
 
     peer: StoreId
     partition: str
@@ -335,7 +335,7 @@ class SyncableStore(EntityStore):
         """L22: remove tombstones by whole days of stamp, and raise the horizon above them. Returns how many.
 
         Only days below every registered peer's acknowledgement and older than ``min_ttl_s``; with an upstream, only
-        days below its horizon; never a dirty tombstone. Peers silent for ``peer_ttl_s`` or their lease are expired first.
+        days below its horizon; never a dirty tombstone. Peers silent for too long are expired first.
         """
 
 

@@ -125,14 +125,14 @@ class EmbeddedStore(LocalStore):
         return find
 
     def _locate(self, segment: SegmentName) -> bytes:
-        """What a segment's record rows begin with, empty if there is none yet; refuse a partition that is not held here.
+        """What a segment's record rows begin with, empty if there is none yet; refuse a partition not held here.
 
         A segment's number never changes, so callers may remember it.
         """
         with self._engine.read() as (at, txn):
             self._require_present(at, txn, segment.partition)
             key = SEGMENT_NAME + name_key(segment.type, segment.partition)
-            number = txn.get(key)
+            number: bytes | None = txn.get(key)
         return b"" if number is None else RECORD + unseal(key, number)
 
     def _fetch_present(self, partition: str, key: bytes) -> bytes | None:
@@ -206,7 +206,8 @@ class EmbeddedStore(LocalStore):
     # --- writing -------------------------------------------------------------------------------------------------
 
     async def declare(self, type: str, declaration: bytes) -> bytes:
-        return self.declared(type) or await self._writer.run(DeclareUnit(type, declaration))
+        known = self.declared(type)
+        return await self._writer.run(DeclareUnit(type, declaration)) if known is None else known
 
     def declared(self, type: str) -> bytes | None:
         with self.snapshot() as reading:

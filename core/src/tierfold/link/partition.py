@@ -234,10 +234,11 @@ class PartitionRun:
             settlement = Settlement(hydrating=hydrating)
 
     def _count(self, segment: _Segment, decisions: dict[bytes, Decision], refused: Iterable[bytes]) -> None:
-        done = [decisions[key] for key in decisions.keys() - set(refused)]
-        self.report.pulled += sum([type(decision.step) is Take for decision in done])
-        self.report.conflicts += sum([decision.conflict is not None for decision in done])
-        segment.settled.update(decision.step.key for decision in done if decision.settled and decision.step and decision.step.key)
+        stays = set(refused)
+        done = {key: decision for key, decision in decisions.items() if key not in stays}
+        self.report.pulled += sum([type(decision.step) is Take for decision in done.values()])
+        self.report.conflicts += sum([decision.conflict is not None for decision in done.values()])
+        segment.settled.update(key for key, decision in done.items() if decision.settled)
 
     # --- hydrate and pull ----------------------------------------------------------------------------------------
 

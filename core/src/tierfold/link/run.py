@@ -54,7 +54,8 @@ async def finish(
 ) -> FeedToken | None:
     """Note how far both feeds are dealt with; returns the farther token noted, None after an unclean run.
 
-    After a run that moved something the feeds contain that run's own writes. If both sides are equal now, these need no look.
+    After a run that moved something the feeds contain that run's own writes. If both sides are equal now, they need no
+    look.
     """
     if not report.verified or report.failed:
         return None

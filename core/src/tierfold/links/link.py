@@ -134,7 +134,8 @@ class Link:
                 if await runner.hold():
                     return True
             return False
-        raise PartitionUnavailableError(partition, f"the process that runs its link has not brought it in {ELSEWHERE_S:g} s")
+        reason = f"the process that runs its link has not brought it in {ELSEWHERE_S:g} s"
+        raise PartitionUnavailableError(partition, reason)
 
     async def refresh(self, partition: str) -> None:
         """Pull one partition now, for a cache that is behind; what prevents it is left to the link's own runs."""
@@ -148,7 +149,7 @@ class Link:
             self._fail(error)
 
     async def _prepare(self, partition: str) -> None:
-        """Have the farther tier bring the partition down first, when it is a tier of this layer with a link of its own."""
+        """Have the farther tier bring the partition down first, when it has a link of its own in this layer."""
         if self._farther is None:
             raise PartitionUnavailableError(partition, f"tier {self._far.name!r} does not hold it")
         await self._farther.hydrate(partition)
@@ -230,7 +231,7 @@ class Link:
         """Another process runs the link: watch it until both sides hold the same, if somebody asked."""
         self._error, self._failures = None, 0
         with anyio.move_on_after(ELSEWHERE_S if asked else 0):
-            while not await runner.is_equal():
+            while not await runner.is_equal():  # noqa: ASYNC110 - it is another process that makes them equal
                 await anyio.sleep(_POLL_S)
             return LinkReport(True)
         return LinkReport(None)
@@ -243,7 +244,7 @@ class Link:
 
     def _backoff_s(self) -> float:
         """Full jitter: anything up to the doubled limit, so that many clients do not come back together."""
-        limit_s = min(_BACKOFF_LAST_S, _BACKOFF_FIRST_S * 2 ** min(self._failures, 16))
+        limit_s = min(_BACKOFF_LAST_S, _BACKOFF_FIRST_S * 2.0 ** min(self._failures, 16))
         drawn = int.from_bytes(self._services.context.random_bytes(4), "big") / 2**32
         return limit_s * drawn
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from tierfold.abc.syncable import (
@@ -16,7 +17,7 @@ from tierfold.abc.syncable import (
     Registration,
     SegmentRoots,
 )
-from tierfold.clock import AHEAD_LIMIT_MS, is_ahead, ms_of
+from tierfold.clock import AHEAD_LIMIT_MS, latest_stamp, ms_of
 from tierfold.digest import record_key
 from tierfold.layout import (
     PEER_NUMBER,
@@ -238,21 +239,27 @@ class _Batch:
         self.entries: list[Entry] = []
 
     def apply(self, pushes: Sequence[Push]) -> Applied:
-        wall_ms, high_water = self.session.opened.wall_ms(), self.session.counters.high_water
-        hashers = self.session.opened.hasher
-        for key, push in sorted(
-            ((record_key(push.record, hashers), push) for push in pushes), key=lambda pair: pair[0]
-        ):
+        """Decide every row. The loop is the cost of a first sync, so it calls as little as it can."""
+        session, type, begin = self.session, self.state.name.type, self.state.hasher.begin
+        latest = latest_stamp(session.opened.wall_ms(), session.counters.high_water)
+        hashers = session.opened.hasher
+        placed = sorted([(record_key(push.record, hashers), push) for push in pushes], key=itemgetter(0))
+        rows = session.rows(self.state, [key for key, _ in placed])
+        for (key, push), row in zip(placed, rows, strict=True):
             record = push.record
-            if self.state.hasher.hash(record.content) != record.hash or record.type != self.state.name.type:
+            content = record.content
+            hashing = begin()
+            hashing.update(content)
+            if hashing.digest() != record.hash or record.type != type:
                 self.bad[key] = "the record hash does not fit the content"
-                continue
-            row = self.session.row(self.state, key)
-            if row is not None and row.hash == record.hash:
+            elif row is not None and row.hash == record.hash:
                 self.accepted.append(key)
-            elif is_ahead(record.stamp, wall_ms, high_water):
-                due_ms = ms_of(record.stamp) - AHEAD_LIMIT_MS
+            elif content[:16] > latest:
+                due_ms = ms_of(content) - AHEAD_LIMIT_MS
                 self.deferred[key] = (due_ms, record_of(self.state, row) if row else None)
+            elif row is None and push.expected == ABSENT:
+                self.entries.append((key, None, content, record.hash, self.via, b"", False))
+                self.accepted.append(key)
             else:
                 self._compare_and_set(key, push, row)
         self.session.see(entry[2] for entry in self.entries)

@@ -5,10 +5,9 @@ The loops here are the cost of `save_many`, so they call as little as they can.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-
-from tierfold.digest import Hasher
+from tierfold.digest import Hasher, Hashing
 from tierfold.errors import AlreadyExistsError, StaleWriteError
 from tierfold.layout import RECORD, Row, open_row
 from tierfold.model import (
@@ -107,8 +106,10 @@ def _placed(writes: Sequence[Write], hashers: Mapping[str, Hasher]) -> dict[Segm
     """The writes by segment, ascending by record key."""
     found: dict[SegmentName, list[_Place]] = {}
     name: SegmentName | None = None
+    places: list[_Place] = []
+    begin: Callable[[], Hashing] | None = None
     for order, write in enumerate(writes):
-        if write.segment is not name:
+        if begin is None or write.segment is not name:
             name = write.segment
             places = found.setdefault(name, [])
             begin = hashers[name.type].begin_key

@@ -151,7 +151,7 @@ class WriteSession(Snapshot[WriteTransaction]):
         return self.counters.high_water
 
     def next_hlcs(self, count: int, replaced: Iterable[bytes]) -> int:
-        """The first of ``count`` readings, one after the other, above everything seen and every stamp in ``replaced``."""
+        """The first of ``count`` readings in a row, above everything seen and every stamp in ``replaced``."""
         first = self.next_hlc(max(map(hlc_of, replaced), default=0))
         self.counters.high_water = first + count - 1
         return first
@@ -176,7 +176,8 @@ class WriteSession(Snapshot[WriteTransaction]):
                 self._count_tombstone(state, key, content, hash, 1)
             seq += 1
         self.txn.put_sorted(rows)
-        self.txn.put_sorted([(log + number.to_bytes(8, "big"), entry[0]) for number, entry in enumerate(entries, first)])
+        numbered = enumerate(entries, first)
+        self.txn.put_sorted([(log + number.to_bytes(8, "big"), entry[0]) for number, entry in numbered])
         number_of = int.from_bytes
         state.deltas += [(entry[0], number_of(entry[3], "big"), 1) for entry in entries if not entry[2][32] & 1]
         self._bytes += sum([len(entry[2]) for entry in entries]) + 128 * len(entries)
@@ -268,7 +269,7 @@ class WriteSession(Snapshot[WriteTransaction]):
 
     def see(self, stamps: Iterable[bytes]) -> None:
         """Move the clock past stamps of other stores."""
-        self.counters.high_water = max([self.counters.high_water, *map(hlc_of, stamps)])
+        self.counters.high_water = max(self.counters.high_water, hlc_of(max(stamps, default=bytes(8))))
 
     def flush(self) -> None:
         """Write what was accumulated."""

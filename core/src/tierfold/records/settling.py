@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from tierfold.abc.syncable import (
@@ -20,7 +20,7 @@ from tierfold.abc.syncable import (
     Take,
 )
 from tierfold.clock import hlc_of, stamp_of
-from tierfold.digest import record_key
+from tierfold.digest import Hasher, record_key
 from tierfold.errors import CorruptDataError, LinkFencedError
 from tierfold.layout import CONFLICT_ROWS, ConflictRow, Row, peek_row
 from tierfold.model import Digest, Origin, Record, SegmentName, pack_content
@@ -106,7 +106,7 @@ class SettleUnit:
             return
         accepted = {step.key: step for step in asked.steps if isinstance(step, Accept)}
         if accepted or verified is not None:
-            _move_pushed(session, state, accepted, seq_of(verified), asked.keep_dirty)
+            _move_pushed(session, state, _Delivery(accepted, seq_of(verified), asked.keep_dirty))
 
 
 class WriteThroughUnit:
@@ -134,35 +134,44 @@ class WriteThroughUnit:
         return not refused
 
 
-def _move_pushed(
-    session: WriteSession,
-    state: SegmentState,
-    accepted: dict[bytes, Accept],
-    verified_seq: int,
-    keep_dirty: frozenset[bytes],
-) -> None:
+class _Delivery:
+    """What the farther side is known to hold: rows it accepted, and all up to a seq that was verified but some."""
+
+    def __init__(self, accepted: dict[bytes, Accept], verified_seq: int, keep_dirty: frozenset[bytes]) -> None:
+        self._accepted, self._verified_seq, self._keep_dirty = accepted, verified_seq, keep_dirty
+        self._waiting = len(accepted)
+
+    def base(self, key: bytes, row: Row) -> tuple[bytes, bool] | None:
+        """The version of a row that the farther side holds, None when that is not known. Asked once per row."""
+        step = self._accepted.get(key)
+        self._waiting -= step is not None
+        if row.seq <= self._verified_seq and key not in self._keep_dirty:
+            return row.hash, row.deleted
+        return None if step is None else (step.hash, step.deleted)
+
+    def ends_before(self, row: Row) -> bool:
+        """Whether nothing is known of this row and those behind it."""
+        return not self._waiting and row.seq > self._verified_seq
+
+
+def _move_pushed(session: WriteSession, state: SegmentState, delivery: _Delivery) -> None:
+    """Move ``pushed`` over the prefix of the changelog's tail that is delivered; note the bases of rows behind it."""
     link = session.link_state(state)
-    prefix, gap, waiting = link.pushed, False, len(accepted)
-    rebased: list[tuple[bytes, bytes, bool]] = []
+    prefix, gap = link.pushed, False
+    rebased: list[tuple[bytes, tuple[bytes, bool]]] = []
     for key, row in changed_rows(session, state, link.pushed + 1, state.row.max_seq, peek_row):
-        if gap and not waiting and row.seq > verified_seq:
+        if gap and delivery.ends_before(row):
             break
-        step = accepted.get(key)
-        waiting -= step is not None
-        delivered = (step is not None and step.hash == row.hash) or (row.seq <= verified_seq and key not in keep_dirty)
-        if delivered or not session.is_dirty(state, row):
-            if not gap:
-                prefix = row.seq
-            elif delivered:
-                rebased.append((key, row.hash, row.deleted))
-        else:
-            gap = True
-            if step is not None:
-                rebased.append((key, step.hash, step.deleted))
-    for key, base, base_deleted in rebased:
+        base = delivery.base(key, row)
+        gap |= session.is_dirty(state, row) and (base is None or base[0] != row.hash)
+        if not gap:
+            prefix = row.seq
+        elif base is not None and session.is_dirty(state, row):
+            rebased.append((key, base))
+    for key, base in rebased:
         whole = session.row(state, key)
         if whole is not None:
-            session.rebase(state, key, whole, base, base_deleted)
+            session.rebase(state, key, whole, *base)
     _set_pushed(session, state, prefix)
 
 
@@ -173,6 +182,10 @@ def _set_pushed(session: WriteSession, state: SegmentState, seq: int) -> None:
         session.save_link_state(state, link)
 
 
+def _key_of(step: Step, hashers: Callable[[str], Hasher]) -> bytes:
+    return record_key(step.record, hashers) if isinstance(step, Take) else step.key
+
+
 class _Steps:
     def __init__(self, session: WriteSession, state: SegmentState, origin: Origin) -> None:
         self.session, self.state, self.origin = session, state, origin
@@ -181,7 +194,7 @@ class _Steps:
 
     def carry_out(self, steps: tuple[Step, ...]) -> tuple[bytes, ...]:
         hashers = self.session.opened.hasher
-        keyed = [(step.key or record_key(step.record, hashers) if type(step) is Take else step.key, step) for step in steps]
+        keyed = [(step.key or _key_of(step, hashers), step) for step in steps]
         for key, step in sorted(keyed, key=lambda pair: pair[0]):
             if not isinstance(step, Accept):
                 row = self.session.row(self.state, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -175,6 +175,13 @@ class Snapshot(Generic[X]):
         full = RECORD + state.number + key
         value = self.txn.get(full)
         return None if value is None else open_row(full, value)
+
+    def rows(self, state: SegmentState, keys: Sequence[bytes]) -> list[Row | None]:
+        """What `row` answers for each key, in their order."""
+        prefix = RECORD + state.number
+        full = [prefix + key for key in keys]
+        values = self.txn.get_many(full)
+        return [None if value is None else open_row(key, value) for key, value in zip(full, values, strict=True)]
 
     def is_from_upstream(self, row: Row) -> bool:
         link = self.link
