@@ -10,7 +10,7 @@ from typing import Final
 
 from tierfold.model import Stamp
 
-__all__ = ["AHEAD_LIMIT_MS", "DAY_MS", "day_of", "hlc_of", "is_ahead", "ms_of", "next_hlc", "stamp_of"]
+__all__ = ["AHEAD_LIMIT_MS", "DAY_MS", "day_of", "hlc_of", "latest_stamp", "ms_of", "next_hlc", "stamp_of"]
 
 AHEAD_LIMIT_MS: Final = 60_000
 """A record from a nearer store that is further ahead than this is deferred, else one fast clock would win for ever."""
@@ -43,10 +43,11 @@ def day_of(stamp: bytes) -> int:
     return ms_of(stamp) // DAY_MS
 
 
-def is_ahead(stamp: bytes, wall_ms: int, high_water: int) -> bool:
-    """Whether a stamp is too far ahead of this store to be let in from a nearer one.
+def latest_stamp(wall_ms: int, high_water: int) -> Stamp:
+    """The greatest stamp that is let in from a nearer store; later ones are too far ahead.
 
     Measured against the larger of wall and high-water: against the wall alone, one root whose clock ran fast would
     refuse edits of its own records.
     """
-    return ms_of(stamp) > max(wall_ms, high_water >> 16) + AHEAD_LIMIT_MS
+    ms = max(wall_ms, high_water >> 16) + AHEAD_LIMIT_MS
+    return Stamp(ms.to_bytes(6, "big") + b"\xff" * 10)
