@@ -38,6 +38,8 @@ def scalars() -> st.SearchStrategy[Any]:
 def documents() -> st.SearchStrategy[dict[str, Any]]:
     """Documents that can be stored."""
     values = st.recursive(
-        scalars(), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts(8), inner, max_size=4)
+        scalars(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts(8), inner, max_size=4),
+        max_leaves=8,
     )
-    return st.dictionaries(texts(8), values)
+    return st.dictionaries(texts(8), values, max_size=5)
