@@ -1,4 +1,4 @@
-"""What repositories do with the tiers of a layer: read near, write to the nearest durable tier, bring partitions down."""
+"""What repositories do with the tiers of a layer: read near, write durably, bring partitions down."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ class Access:
         return _local(tier)
 
     @property
+    def holder(self) -> LocalStore:
+        """The tier that has every write which waits for its partition: what is in front of it are caches."""
+        tier = self._tiers[self._write_to]
+        return self.reader if tier.store is None else _local(tier)
+
+    @property
     def durable(self) -> bool:
         """Whether what is saved outlives the process."""
         return self._tiers[self._write_to].durable is not False
@@ -87,18 +93,19 @@ class Access:
             if id is None or self.writer.find_held(segment, id) is None:
                 raise
 
-    async def segments(self, type: str) -> list[SegmentName]:
-        """Every segment of a type that any open tier knows."""
+    async def segments(self, type: str) -> tuple[list[SegmentName], bool]:
+        """Every segment of a type that any tier knows, and whether all tiers could be asked."""
         found: set[SegmentName] = set()
+        all_asked = True
         for tier in self._tiers:
-            if isinstance(tier.store, LocalStore):
-                found.update(tier.store.segments())
-            elif tier.store is not None:
-                found.update((await tier.store.feed(None)).segments)
-        return [segment for segment in found if segment.type == type]
+            try:
+                found.update(await _segments(tier))
+            except StoreUnavailableError:
+                all_asked = False
+        return [segment for segment in found if segment.type == type], all_asked
 
     def pending(self, segment: SegmentName, record: Record) -> tuple[str, ...]:
-        """Names of the tiers, near to far, that this version of a record has not reached, as far as can be told here."""
+        """Names of the tiers, near to far, that this version of a record has not reached, as far as is known here."""
         for number in range(self._write_to, len(self._links)):
             near = self._tiers[number].store
             if isinstance(near, NearerStore) and near.is_pending(segment, record):
@@ -128,6 +135,12 @@ class Access:
     async def declare(self, type: str, declaration: bytes) -> bytes:
         """Put a declaration into the catalog of the tier written to; returns the one that is there."""
         return await self.writer.declare(type, declaration)
+
+
+async def _segments(tier: OpenTier) -> Sequence[SegmentName]:
+    if tier.store is None:
+        raise StoreUnavailableError(f"tier {tier.name!r} cannot be reached")
+    return tier.store.segments() if isinstance(tier.store, LocalStore) else (await tier.store.feed(None)).segments
 
 
 def _local(tier: OpenTier) -> LocalStore:

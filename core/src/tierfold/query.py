@@ -5,11 +5,13 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from typing import Final, Generic, TypeVar, overload
 
 import msgspec
 from msgspec import Struct
 
+from tierfold.abc.store import LocalStore
 from tierfold.access import Access
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import check_key, entity_key, split_id
@@ -28,17 +30,15 @@ class Page(Sequence[T]):
 
     Attributes:
         next: Cursor of the page behind this one, None at the end. Opaque; it survives inserts and deletes.
-        complete: False when partitions in ``missing`` could not be reached, so their entities are left out.
+        missing: Partitions that could not be reached; of their entities only those that wait for them here are given.
+        complete: False when partitions are missing, or when a tier could not be asked which ones it has.
     """
 
-    def __init__(self, items: Sequence[T], next: str | None, missing: Sequence[str]) -> None:
+    def __init__(self, items: Sequence[T], next: str | None, missing: Sequence[str], complete: bool) -> None:
         self.items = tuple(items)
         self.next = next
         self.missing = tuple(missing)
-
-    @property
-    def complete(self) -> bool:
-        return not self.missing
+        self.complete = complete
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -55,9 +55,9 @@ class Page(Sequence[T]):
 
 
 class _Cursor(Struct, frozen=True, array_like=True):
-    """Where a page ended: type, logical key of the partition, id of the last entity, how many were given so far."""
+    """Where a page ended: of which query, logical key of the partition, id of the last entity, how many were given."""
 
-    type: str
+    query: bytes
     partition: str
     id: str
     given: int
@@ -87,6 +87,8 @@ class Query(Generic[T]):
         self._ids = None if ids is None else list(ids)
         self._partitions = None if partitions is None else sorted({check_key(key) for key in partitions})
         self._limit = limit
+        asked = msgspec.msgpack.encode((self._type, self._ids, self._partitions))
+        self._name = blake2b(asked, digest_size=8).digest()
 
     async def __aiter__(self) -> AsyncIterator[T]:
         """Stream in bounded memory.
@@ -113,14 +115,17 @@ class Query(Generic[T]):
         """The next entities behind a cursor, at most ``size``.
 
         Raises:
-            QueryError: The cursor is of another query or none at all.
+            QueryError: The cursor is of another query or none at all, or ``size`` is less than one.
         """
-        start = _Cursor(self._type, "", "", 0) if after is None else self._open(after)
+        if size < 1:
+            raise QueryError(f"size is {size}; a page has room for at least one entity")
+        start = _Cursor(self._name, "", "", 0) if after is None else self._open(after)
         want = size if self._limit is None else min(size, self._limit - start.given)
         records: list[tuple[str, Record]] = []
         missing: list[str] = []
+        keys, all_known = await self._keys()
         if want > 0:
-            for partition in [key for key in await self._keys() if key >= start.partition]:
+            for partition in [key for key in keys if key >= start.partition]:
                 behind = start.id if partition == start.partition else None
                 await self._read(partition, behind or None, want + 1 - len(records), records, missing)
                 if len(records) > want:
@@ -128,18 +133,18 @@ class Query(Generic[T]):
         page = records[:want]
         given = start.given + len(page)
         ended = len(records) <= want or given == self._limit
-        cursor = None if ended else _Cursor(self._type, page[-1][0], page[-1][1].id, given)
-        return Page([self._load(record) for _, record in page], None if cursor is None else _seal(cursor), missing)
+        cursor = None if ended else _seal(_Cursor(self._name, page[-1][0], page[-1][1].id, given))
+        return Page([self._load(record) for _, record in page], cursor, missing, all_known and not missing)
 
-    async def _keys(self) -> list[str]:
-        """Logical keys of the partitions asked for, ascending."""
+    async def _keys(self) -> tuple[list[str], bool]:
+        """Logical keys of the partitions asked for, ascending, and whether these are known to be all."""
         if self._ids is not None:
             keys = {split_id(id)[0] for id in self._ids}
-            return sorted(keys if self._partitions is None else keys.intersection(self._partitions))
+            return sorted(keys if self._partitions is None else keys.intersection(self._partitions)), True
         if self._partitions is not None:
-            return self._partitions
-        found = map(self._key_of, await self._access.segments(self._type))
-        return sorted({key for key in found if key is not None})
+            return self._partitions, True
+        segments, all_known = await self._access.segments(self._type)
+        return sorted({key for key in map(self._key_of, segments) if key is not None}), all_known
 
     def _key_of(self, segment: SegmentName) -> str | None:
         return segment.partition[len(self._prefix) + 1 :] if segment.partition.startswith(self._prefix + ".") else None
@@ -149,21 +154,21 @@ class Query(Generic[T]):
     ) -> None:
         """Append up to ``limit`` records of one partition; those that wait for an unreachable one are given, too."""
         segment = SegmentName(self._type, entity_key(self._prefix, key))
-        reader = self._access.reader
         try:
             present = await self._access.bring(segment.partition)
         except PartitionUnavailableError:
             missing.append(key)
             present = False
+        store = self._access.reader if present else self._access.holder
         if self._ids is not None:
-            found = self._by_ids(segment, key, after)
+            found = self._by_ids(store, segment, key, after)
         else:
-            found = (reader.page if present else reader.page_held)(segment, after, limit)
+            found = store.page_held(segment, after, limit)
         records += [(key, record) for record in found[:limit]]
 
-    def _by_ids(self, segment: SegmentName, key: str, after: str | None) -> list[Record]:
+    def _by_ids(self, store: LocalStore, segment: SegmentName, key: str, after: str | None) -> list[Record]:
         ids = sorted({id for id in self._ids or () if split_id(id)[0] == key and (after is None or id > after)})
-        found = (self._access.reader.find_held(segment, id) for id in ids)
+        found = (store.find_held(segment, id) for id in ids)
         return [record for record in found if record is not None and not record.deleted]
 
     def _open(self, text: str) -> _Cursor:
@@ -171,8 +176,8 @@ class Query(Generic[T]):
             cursor = msgspec.msgpack.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Cursor)
         except (msgspec.MsgspecError, Base64Error, ValueError):
             raise QueryError("the cursor is none of this program's") from None
-        if cursor.type != self._type:
-            raise QueryError(f"the cursor is of a query over {cursor.type!r}, this one is over {self._type!r}")
+        if cursor.query != self._name:
+            raise QueryError("the cursor is of a query for another type, other ids or other partitions")
         return cursor
 
 

@@ -117,15 +117,14 @@ class Repository(Generic[T]):
 
     async def _find_brought(self, segment: SegmentName, id: str) -> Record | None:
         """Read from a partition that is not here yet."""
-        reader = self._access.reader
         try:
             present = await self._access.bring(segment.partition)
         except PartitionUnavailableError:
-            held = reader.find_held(segment, id)
+            held = self._access.holder.find_held(segment, id)
             if held is None:
                 raise
             return held
-        return self._find(segment, id) if present else reader.find_held(segment, id)
+        return self._find(segment, id) if present else self._access.holder.find_held(segment, id)
 
     def _meta(self, segment: SegmentName, record: Record) -> Meta:
         return Meta(
