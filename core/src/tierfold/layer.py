@@ -18,7 +18,7 @@ from tierfold.links.link import LOCAL_INTERVAL_S, Link
 from tierfold.links.runner import LinkServices
 from tierfold.model import Change
 from tierfold.repository import Repository
-from tierfold.status import LinkReport, Status, SyncReport, TierStatus
+from tierfold.status import LinkReport, Status, SyncReport
 from tierfold.supervisor import Supervisor
 from tierfold.tiers import OpenTier
 
@@ -162,9 +162,8 @@ class DataLayer:
 
     def status(self) -> Status:
         """The state of every tier and link now. Reads local stores only."""
-        tiers = [TierStatus(t.name, t.dsn.scheme, t.store is not None, t.durable) for t in self._tiers]
         links = {link.name: link.status for link in self._link_list}
-        return Status(self._access.durable, self.dirty, tuple(tiers), links)
+        return Status(self._access.durable, self.dirty, tuple(tier.status() for tier in self._tiers), links)
 
     async def sync_now(self, link: str | None = None, *, timeout_s: float | None = None) -> SyncReport:
         """Run one link, or all of them until nothing moves any more.

@@ -89,12 +89,19 @@ class LinkStatus(Struct, frozen=True):
 
 
 class TierStatus(Struct, frozen=True):
-    """A tier now. ``durable`` is None while it could not be opened."""
+    """A tier now.
+
+    Attributes:
+        durable: None while it could not be opened.
+        clock_ahead_s: How far the latest stamp it has seen lies ahead of the clock here. Beyond 60 s a clock somewhere
+            is wrong, and what is written here may be deferred by farther tiers. None where it cannot be told.
+    """
 
     name: str
     scheme: str
     open: bool
     durable: bool | None
+    clock_ahead_s: float | None
 
 
 class Status(Struct, frozen=True):

@@ -13,6 +13,7 @@ from tierfold.config import Tier
 from tierfold.dsn import Dsn
 from tierfold.errors import ConfigError
 from tierfold.specs import OpenContext
+from tierfold.status import TierStatus
 
 __all__ = ["OpenTier", "name_tiers"]
 
@@ -43,6 +44,11 @@ class OpenTier:
                 yield self.store
             finally:
                 self.store = None
+
+    def status(self) -> TierStatus:
+        """The tier now."""
+        ahead_s = self.store.clock_ahead_ms() / 1000 if isinstance(self.store, LocalStore) else None
+        return TierStatus(self.name, self.dsn.scheme, self.store is not None, self.durable, ahead_s)
 
     def look(self) -> None:
         """Notice commits of other processes, where the store can tell."""

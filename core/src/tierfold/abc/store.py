@@ -96,6 +96,10 @@ class LocalStore(EntityStore):
         """S22: every segment that was ever written to here, in no order."""
 
     @abstractmethod
+    def clock_ahead_ms(self) -> int:
+        """S25: how far the latest stamp that this store has seen lies ahead of its clock; 0 when it does not."""
+
+    @abstractmethod
     def write_blocking(self, writes: Sequence[Write], *, timeout_s: float | None = None) -> Commit:
         """S14: `write` for a thread without an event loop; `BlockingCallError` inside a running one."""
 

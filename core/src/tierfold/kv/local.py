@@ -230,6 +230,10 @@ class EmbeddedStore(LocalStore):
                 raise PayloadTooLargeError(len(write.payload), self._limit_bytes, write.id)
         return SaveUnit(writes, self._hashers)
 
+    def clock_ahead_ms(self) -> int:
+        with self.snapshot() as reading:
+            return max(0, (reading.counters.high_water >> 16) - self._opened.wall_ms())
+
     # --- events --------------------------------------------------------------------------------------------------
 
     def listen(self, listener: Listener) -> Callable[[], None]:

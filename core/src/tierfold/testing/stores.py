@@ -550,6 +550,17 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
         await store.write([put("rome.1", segment=ROME)])
         assert sorted(store.segments()) == [OSLO, ROME]
 
+    async def test_a_store_tells_how_far_its_stamps_lie_ahead_of_its_clock(self, tmp_path: Path) -> None:
+        """S25: after the clock was turned back; 0 once it has caught up."""
+        clock = FakeClock()
+        async with self.open_store(tmp_path / "store", fake_context(clock)) as store:
+            await store.write([put("oslo.1")])
+            before = store.clock_ahead_ms()
+            clock.advance(s=-90)
+            behind = store.clock_ahead_ms()
+            clock.advance(s=91)
+            assert (before, behind, store.clock_ahead_ms()) == (0, 90_000, 0)
+
     async def test_a_declaration_is_found_inline(self, store: LocalStore) -> None:
         """S23: or None."""
         await store.declare("Thing", b"first")
