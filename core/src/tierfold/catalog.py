@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tierfold.abc.keys import KeyStrategy
 from tierfold.abc.store import LocalStore
@@ -13,9 +14,11 @@ from tierfold.config import EntityConfig
 from tierfold.entities.adapter import EntityAdapter, adapter_for, document_adapter
 from tierfold.entities.declaration import Declaration, Declared, declare, disagreements
 from tierfold.entities.entity import declared_by
+from tierfold.entities.ids import entity_key, logical_key
 from tierfold.entities.placement import Placement
 from tierfold.entities.rules import parse_rule
 from tierfold.errors import ConfigError
+from tierfold.model import Change, SegmentName
 from tierfold.plugins import Plugins
 
 __all__ = ["Catalog", "EntityKind"]
@@ -62,6 +65,15 @@ class Catalog:
         placement = Placement(adapter, strategy, self._prefix, self._random_bytes)
         return EntityKind(declared.declaration, adapter, placement, self._prefix)
 
+    def named(self, change: Change) -> Change | None:
+        """A change as users see it, its partition by logical key; None when it belongs to another prefix."""
+        key = logical_key(self._prefix, change.partition)
+        return None if key is None else replace(change, partition=key)
+
+    def segment_of(self, change: Change) -> SegmentName:
+        """Where a change that users see happened."""
+        return SegmentName(change.type, entity_key(self._prefix, change.partition))
+
     def _declared(self, entity: type | str, known: Declaration | None) -> Declared:
         if not isinstance(entity, str):
             return declared_by(entity)
@@ -83,7 +95,11 @@ class Catalog:
 
     def _strategy(self, declaration: Declaration) -> KeyStrategy:
         name, options = parse_rule(declaration.partition)
-        return self._plugins.key_strategy(name).make(*options)
+        try:
+            return self._plugins.key_strategy(name).make(*options)
+        except TypeError as error:
+            reason = f"key strategy {name!r} does not take the options of {declaration.partition!r}: {error}"
+            raise ConfigError(f"entity type {declaration.name!r}: {reason}") from error
 
 
 def require_agreement(declaration: Declaration, stored: Declaration) -> None:

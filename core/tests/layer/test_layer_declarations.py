@@ -177,3 +177,12 @@ async def test_a_type_that_two_stores_declare_differently_is_not_synced_and_the_
         assert len(await data.repo("Note").query().all()) == 1
         assert len(await data.repo(Region).query().all()) == 1
         assert await data.repo(Region).query(partitions=["a"]).all() == []
+
+
+async def test_options_that_a_key_strategy_does_not_take_are_named() -> None:
+    class Dated(tierfold.Entity, partition="date(day, month, noon)"):
+        day: str
+
+    async with tierfold.open("memory:") as data:
+        with pytest.raises(tierfold.ConfigError, match="key strategy 'date' does not take the options"):
+            data.repo(Dated)
