@@ -132,6 +132,17 @@ class Access:
             if not await cache.write_through(segment, records):
                 await self._links[number].refresh(segment.partition)
 
+    async def catch_up(self, segment: SegmentName, id: str) -> None:
+        """Bring the caches up to what the tier behind them holds under an id, where they are behind."""
+        for number in reversed(range(self._write_to)):
+            cache, source = self._tiers[number].store, self._tiers[number + 1].store
+            if not isinstance(cache, LocalStore) or not isinstance(source, LocalStore):
+                return
+            if await _near(self._tiers[number]).presence(segment.partition) == "present":
+                held, told = cache.find_held(segment, id), source.find_held(segment, id)
+                if told is not None and (held is None or held.hash != told.hash):
+                    await self._links[number].refresh(segment.partition)
+
     async def declare(self, type: str, declaration: bytes) -> bytes:
         """Put a declaration into the catalog of the tier written to; returns the one that is there."""
         return await self.writer.declare(type, declaration)

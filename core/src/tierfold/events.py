@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 from weakref import WeakMethod
@@ -23,10 +23,17 @@ class Subscription(Generic[T]):
     A subscriber that falls more than 10,000 items behind loses the oldest ones; ``lagged`` counts them.
     """
 
-    def __init__(self, subscribe: Callable[[Callable[[Sequence[T]], None]], Callable[[], None]]) -> None:
+    def __init__(
+        self,
+        subscribe: Callable[[Callable[[Sequence[T]], None]], Callable[[], None]],
+        prepare: Callable[[T], Awaitable[None]] | None = None,
+    ) -> None:
+        """``prepare`` is awaited before an item is given out."""
         self._items: deque[T] = deque(maxlen=BUFFER_LIMIT)
+        self._prepare = prepare
         self._signal = Signal()
-        self._closed = False
+        self._leave: Callable[[], None] = _nothing
+        self.closed = False
         self.lagged = 0
         push = WeakMethod(self._push)  # a subscription that its user forgets must not be kept by who feeds it
 
@@ -44,9 +51,10 @@ class Subscription(Generic[T]):
 
     def close(self) -> None:
         """Stop receiving. Items that arrived before are still delivered; then the iteration ends. Idempotent."""
-        self._leave()
-        self._closed = True
-        self._signal.set()
+        if not self.closed:
+            self.closed = True
+            self._leave()
+            self._signal.set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,12 +68,22 @@ class Subscription(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        while not self._items:
-            if self._closed:
-                raise StopAsyncIteration
-            await self._signal.wait()
-        return self._items.popleft()
+        while True:
+            while not self._items:
+                if self.closed:
+                    raise StopAsyncIteration
+                await self._signal.wait()
+            item = self._items[0]
+            if self._prepare is not None:
+                await self._prepare(item)
+            # It stays in the buffer meanwhile: a cancelled wait loses nothing, and what overflows is gone for good.
+            if self._items and self._items[0] is item:
+                return self._items.popleft()
 
     def __del__(self) -> None:
-        if not self._closed:
+        if not self.closed:
             self._leave()
+
+
+def _nothing() -> None:
+    """Nobody feeds a subscription that could not be made."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import MappingProxyType
 from typing import Any, Final, TypeVar, overload
+from weakref import WeakSet
 
 import anyio
 
@@ -51,7 +52,7 @@ class DataLayer:
         self._repositories: dict[object, Repository[Any]] = {}
         self._stop = anyio.Event()
         self._closed = False
-        self._listeners = 0
+        self._subscriptions: WeakSet[Subscription[Change]] = WeakSet()
         self._supervisor = Supervisor(self._work)
 
     # --- lifetime ------------------------------------------------------------------------------------------------
@@ -78,6 +79,7 @@ class DataLayer:
     async def _work(self, started: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._tiers[0].opened(self._services.context))
+            stack.callback(self._end_subscriptions)
             async with anyio.create_task_group() as tasks:
                 for link in self._link_list:
                     tasks.start_soon(link.serve)
@@ -103,7 +105,7 @@ class DataLayer:
     async def _look(self) -> None:
         while True:
             await anyio.sleep(_LOOK_EVERY_S)
-            if self._link_list or self._listeners:
+            if self._link_list or not all(each.closed for each in self._subscriptions):
                 for tier in self._tiers:
                     tier.look()
 
@@ -138,20 +140,25 @@ class DataLayer:
         return known
 
     def events(self) -> Subscription[Change]:
-        """Every change in the tier that is written to, by whomever, from now on, in commit order."""
+        """Every change of this prefix's entities in the tier that is written to, by whomever, in commit order.
+
+        It begins now and ends with the layer. What it tells of can be read: caches are brought up to it first.
+
+        Raises:
+            StoreUnavailableError: The tier that is written to cannot be reached.
+        """
         self._require_open()
+        listen, named = self._access.writer.listen, self._catalog.named
+        subscription: Subscription[Change] = Subscription(
+            lambda push: listen(lambda changes: push([change for change in map(named, changes) if change is not None])),
+            lambda change: self._access.catch_up(self._catalog.segment_of(change), change.id),
+        )
+        self._subscriptions.add(subscription)
+        return subscription
 
-        def subscribe(push: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
-            leave = self._access.writer.listen(push)
-            self._listeners += 1
-
-            def unsubscribe() -> None:
-                self._listeners -= 1
-                leave()
-
-            return unsubscribe
-
-        return Subscription(subscribe)
+    def _end_subscriptions(self) -> None:
+        for subscription in list(self._subscriptions):
+            subscription.close()
 
     # --- sync and status -----------------------------------------------------------------------------------------
 
