@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import assert_never
 
 from tierfold.abc.syncable import (
@@ -193,15 +194,16 @@ class _Steps:
         self.entries: list[Entry] = []
 
     def carry_out(self, steps: tuple[Step, ...]) -> tuple[bytes, ...]:
+        """Change rows. What the farther side accepted changes none; see `_move_pushed` for that."""
         hashers = self.session.opened.hasher
-        keyed = [(step.key or _key_of(step, hashers), step) for step in steps]
-        for key, step in sorted(keyed, key=lambda pair: pair[0]):
-            if not isinstance(step, Accept):
-                row = self.session.row(self.state, key)
-                if (row.hash if row else b"") == step.expected:
-                    self._carry_out(key, row, step)
-                else:
-                    self.refused.append(key)
+        keyed = [(step.key or _key_of(step, hashers), step) for step in steps if not isinstance(step, Accept)]
+        keyed.sort(key=itemgetter(0))
+        rows = self.session.rows(self.state, [key for key, _ in keyed])
+        for (key, step), row in zip(keyed, rows, strict=True):
+            if (row.hash if row else b"") == step.expected:
+                self._carry_out(key, row, step)
+            else:
+                self.refused.append(key)
         self.session.see(entry[2] for entry in self.entries)
         self.session.put_many(self.state, self.entries, self.origin)
         return tuple(self.refused)
