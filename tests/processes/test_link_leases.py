@@ -23,10 +23,10 @@ class Office:
         self.near, self.far, self.clock = directory / "near", directory / "far", clock
         self._stack = stack
 
-    def open(self, *, trapped: bool = False) -> Program:
+    def open(self, *, trapped: bool = False, interval: str | None = None) -> Program:
         """A program that can run the link; ``trapped`` ones can be frozen in the middle of a run."""
         scheme = "trapped" if trapped else "lmdb"
-        far = {"url": url(self.far, scheme=scheme), "name": "far"}
+        far = {"url": url(self.far, scheme=scheme), "name": "far", "interval": interval}
         return self._stack.enter_context(Program(self.clock, url(self.near, scheme=scheme), far))
 
     def open_elsewhere(self) -> Program:
@@ -88,6 +88,14 @@ def test_a_program_without_the_lease_brings_a_partition_down_by_reading_it(offic
     assert reader.ask("get", "bergen.b") is None
     assert reader.ask("get", "nowhere.a") is None
     assert examine(office.near).presence["app.bergen"] == "present"
+
+
+def test_a_holder_that_rests_for_an_hour_hears_at_once_that_a_partition_is_wanted(office: Office) -> None:
+    holder, reader, elsewhere = office.open(interval="1h"), office.open(interval="1h"), office.open_elsewhere()
+    eventually(lambda: holders(holder, reader) == [holder])
+    elsewhere.ask("save", "bergen", "a", "far")
+    assert reader.ask("get", "bergen.a") == "far"
+    assert reader.ask("get", "nowhere.a", timeout_s=5) is None
 
 
 # --- the holder goes ---------------------------------------------------------------------------------------------

@@ -28,13 +28,14 @@ class Told:
         self._listeners: tuple[Listener, ...] = ()
         self._callbacks: tuple[Callable[[], None], ...] = ()
         self._seq = 0
+        self._presence = 0
         self._looked_at = -1
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell ``listener`` of every change from now on."""
         with self._lock:
             if not self._listeners:
-                self._seq = self._last_seq()
+                self._seq = self._last()[0]
             self._listeners += (listener,)
         return lambda: self._leave(listener)
 
@@ -57,25 +58,32 @@ class Told:
                 fresh = last > self._seq
                 self._tell([change for moved in session.moved for change in _changes(moved, fresh)])
             self._seq = max(self._seq, last)
+            if session.first_presence == self._presence:
+                self._presence = session.counters.presence
             if session.moved:
                 self._call()
 
     def look(self, transaction_id: int) -> None:
-        """Tell of commits that this process did not make, if there are any."""
+        """Tell of commits that this process did not make, if there are any.
+
+        A wish for a partition takes no seq, yet whoever runs the link must hear of it.
+        """
         if transaction_id == self._looked_at:
             return
         with self._lock:
             self._looked_at = transaction_id
-            last = self._last_seq()
-            if last > self._seq:
-                if self._listeners:
-                    self._tell_until(last)
-                self._seq = last
+            last, presence = self._last()
+            fresh = last > self._seq or presence != self._presence
+            if last > self._seq and self._listeners:
+                self._tell_until(last)
+            self._seq, self._presence = max(self._seq, last), presence
+            if fresh:
                 self._call()
 
-    def _last_seq(self) -> int:
+    def _last(self) -> tuple[int, int]:
+        """The last seq, and the number that changes with the presence of partitions."""
         with self._snapshot() as reading:
-            return reading.counters.next_seq - 1
+            return reading.counters.next_seq - 1, reading.counters.presence
 
     def _tell_until(self, last: int) -> None:
         if last <= self._seq:

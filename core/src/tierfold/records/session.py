@@ -66,6 +66,7 @@ class WriteSession(Snapshot[WriteTransaction]):
         super().__init__(txn, opened)
         self.moved: list[Moved] = []
         self.first_seq = self.counters.next_seq
+        self.first_presence = self.counters.presence
         self._bytes = 0
         self._changed = False
 
