@@ -56,7 +56,8 @@ class Scene:
     def kill_once(self, manner: str, programs: int = 1) -> None:
         """Start programs, kill them at a moment drawn from the seed, and check what they left."""
         self._cycle += 1
-        acknowledged, rest_s = self._random.randint(0, 40), self._random.uniform(0, 0.004)
+        acknowledged = self._random.choice((*[0] * 10, *range(1, 40)))
+        rest_s = self._random.uniform(0, 0.004 if acknowledged else 0.4)
         with ExitStack() as stack:
             running = [stack.enter_context(self._start(manner, number)) for number in range(programs)]
             for child in running:

@@ -122,6 +122,15 @@ class Program:
         note = await self._notes.get(id)
         return None if note is None else note.text
 
+    async def count_up(self, id: str, times: int) -> None:
+        """Add one to the number in a note, again and again."""
+
+        def add_one(note: Note) -> None:
+            note.text = str(int(note.text) + 1)
+
+        for _ in range(times):
+            await self._notes.modify(id, add_one)
+
     async def delete(self, id: str) -> bool:
         return await self._notes.delete(id)
 
@@ -142,7 +151,9 @@ class Program:
         report = await self._data.sync_now(timeout_s=timeout_s)
         links = report.links.values()
         counts = {name: sum(getattr(link, name) for link in links) for name in ("pulled", "pushed", "conflicts")}
-        return {"verified": report.verified, "errors": [link.error for link in links if link.error], **counts}
+        errors = [link.error for link in links if link.error]
+        deferred = [id for link in links for _, id in link.deferred]
+        return {"verified": report.verified, "errors": errors, "deferred": deferred, **counts}
 
     async def states(self) -> list[str]:
         return [link.status.state for link in self._data.links.values()]

@@ -105,6 +105,21 @@ def test_commits_of_other_programs_wake_a_link(tmp_path: Path, clock: SharedCloc
         assert linked.ask("get", "oslo.a") == "second"
 
 
+@pytest.mark.parametrize("fronts", [["lmdb"] * 3, ["lmdb", "memory"]], ids=" ".join)
+def test_programs_that_modify_one_entity_at_the_same_time_lose_no_change(
+    tmp_path: Path, clock: SharedClock, fronts: list[str]
+) -> None:
+    times = 60
+    with ExitStack() as stack:
+        tiers = [[url(tmp_path)] if front == "lmdb" else ["memory:", url(tmp_path)] for front in fronts]
+        programs = [stack.enter_context(Program(clock, *each)) for each in tiers]
+        programs[0].ask("save", "oslo", "counter", "0")
+        asked = [program.begin("count_up", "oslo.counter", times) for program in programs]
+        for program, number in zip(programs, asked, strict=True):
+            program.end(number)
+    assert examine(tmp_path).texts() == {"oslo.counter": str(times * len(fronts))}
+
+
 # --- a full map --------------------------------------------------------------------------------------------------
 
 

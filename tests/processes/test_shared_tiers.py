@@ -72,6 +72,32 @@ def test_a_program_whose_farther_store_is_missing_opens_writes_and_delivers_late
     assert examine(far).texts() == {"oslo.a": "1"}
 
 
+def test_what_was_written_under_a_fast_clock_is_deferred_until_its_time_comes(
+    tmp_path: Path, clock: SharedClock
+) -> None:
+    """Taken in and acknowledged unseen, it was fast-forwarded away."""
+    near, far = url(tmp_path / "near"), url(tmp_path / "far")
+    with Program(clock, near, far) as program:
+        program.ask("save", "oslo", "a", "1")
+        program.sync_until_verified()
+        program.finish()
+    with Program(clock() + 300_000, near) as fast:
+        fast.ask("save", "oslo", "a", "2")
+        fast.ask("save", "oslo", "b", "2")
+        fast.finish()
+    with Program(clock, near, far) as program:
+        report = program.ask("sync")
+        assert (report["verified"], sorted(report["deferred"])) == (None, ["oslo.a", "oslo.b"])
+        assert program.ask("dirty") is True
+        assert program.ask("pending", "oslo.b") == ["lmdb-2"]
+        assert examine(tmp_path / "far").texts() == {"oslo.a": "1"}
+        clock.move(300_000)
+        program.sync_until_verified()
+        assert program.ask("dirty") is False
+    assert examine(tmp_path / "far").texts() == {"oslo.a": "2", "oslo.b": "2"}
+    assert examine(tmp_path / "near").conflicts == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_hundred_thousand_records_are_brought_down_and_carried_up(tmp_path: Path, clock: SharedClock) -> None:
@@ -89,8 +115,8 @@ def test_a_hundred_thousand_records_are_brought_down_and_carried_up(tmp_path: Pa
         report = idle.ask("sync")
         assert (report["pulled"], report["pushed"]) == (0, 0)
         idle.finish()
+    started_s = time.monotonic()
     with Program(clock, url(first), url(third)) as pushing:
-        started_s = time.monotonic()
         pushing.ask("get", "oslo.0", timeout_s=60)
         while pushing.ask("dirty"):
             pushing.ask("sync", 60, timeout_s=60)
