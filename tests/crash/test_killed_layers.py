@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -14,7 +16,10 @@ from tests.processes.programs import Program, examine, url
 from tests.processes.shared_clock import SharedClock
 from tests.processes.witness import Witness
 
+from tierfold.specs import AsyncBackend
+
 LEASE_MS: Final = 11_000
+BACKENDS: Final[Sequence[AsyncBackend]] = ("asyncio", "trio")
 
 
 class Scene:
@@ -30,7 +35,7 @@ class Scene:
     def start(self, *tiers: str | dict[str, Any]) -> Program:
         """Start a program, when the lease of one that was killed is over."""
         self.clock.move(LEASE_MS)
-        return Program(self.clock, *tiers, hear=self.witness.hear)
+        return Program(self.clock, *tiers, backend=self.random.choice(BACKENDS), hear=self.witness.hear)
 
     def kill_writing(self, program: Program, number: int, lanes: list[str], shared: str = "") -> None:
         """Have a program write, and kill it at a moment drawn from the seed."""
@@ -77,7 +82,7 @@ def test_a_volatile_tier_that_asks_for_it_by_name_folds_behind_and_loses_writes_
 def test_programs_killed_while_data_flows_both_ways_lose_nothing_and_make_no_false_conflict(
     scene: Scene, cycles: int
 ) -> None:
-    total, interrupted = Verdict(), 0
+    interrupted = 0
     with scene.start(url(scene.far)) as other:
         other.ask("write_on", f"{scene.seed}.far", ["fa", "fb"], "far")
         for number in range(cycles):
@@ -90,9 +95,53 @@ def test_programs_killed_while_data_flows_both_ways_lose_nothing_and_make_no_fal
             last.ask("get", f"{lane}.{lane}-0")
         last.sync_until_verified()
         last.finish()
+    print(f"{cycles} kills, {interrupted} with a batch under way")
+    agree(scene)
+
+
+def agree(scene: Scene) -> None:
+    """Both stores hold the same, what was acknowledged is there, and only what several wrote was a conflict."""
     near, far = examine(scene.near), examine(scene.far)
     assert near.content == far.content
-    total.add(scene.witness.judge(near))
-    print(f"{cycles} kills, {interrupted} with a batch under way, {len(near.conflicts)} conflicts: {total}")
-    assert (total.lost, total.torn) == (0, 0)
+    verdict = scene.witness.judge(near)
+    print(f"{len(near.conflicts)} conflicts: {verdict}")
+    assert (verdict.lost, verdict.torn) == (0, 0)
     scene.witness.check_shared(near, [entry.loser for entry in near.conflicts])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("turns", [4, pytest.param(60, marks=[pytest.mark.prove, pytest.mark.timeout(600)])])
+def test_programs_on_one_nearer_store_take_the_link_over_from_killed_and_frozen_ones(scene: Scene, turns: int) -> None:
+    """Whoever runs the link dies in the middle of it, or goes on after others have done its work."""
+    near, far = url(scene.near), url(scene.far)
+    with ExitStack() as stack:
+        running: list[Program] = []
+
+        def start(name: str, *tiers: str) -> None:
+            program = stack.enter_context(scene.start(*tiers))
+            program.ask("write_on", f"{scene.seed}.{name}", [name], name)
+            running.append(program)
+
+        start("far", far)
+        for number in range(3):
+            start(f"n{number}", near, far)
+        for turn in range(turns):
+            victim = running[scene.random.randint(1, 3)]
+            if turn % 2:
+                victim.stop()
+                scene.clock.move(LEASE_MS)
+                time.sleep(scene.random.uniform(0, 0.3))
+                victim.go_on()
+            else:
+                time.sleep(scene.random.uniform(0, 0.3))
+                victim.kill()
+                running.remove(victim)
+                start(f"n{turn + 3}", near, far)
+        for program in running:
+            program.ask("write_off")
+        scene.clock.move(LEASE_MS)
+        running[1].ask("get", "far.far-0")
+        running[1].sync_until_verified()
+        for program in running:
+            program.finish()
+    agree(scene)

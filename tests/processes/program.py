@@ -1,6 +1,6 @@
 """A program with an open data layer that does what it is told, one line of JSON at a time.
 
-    python -m tests.processes.program CLOCK TIER...
+    python -m tests.processes.program BACKEND CLOCK TIER...
 
 It reads ``[command, argument...]`` and answers ``["answer", value]`` or ``["error", class, message]``. CLOCK is a file
 of a `SharedClock`, or a number of milliseconds at which the clock stands still. A tier is a url, or a JSON object of
@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
@@ -264,6 +263,6 @@ async def main(clock: Callable[[], int], tiers: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run = partial(anyio.run, backend=os.environ.get("TIERFOLD_BACKEND", "asyncio"))
-    time_of_day = sys.argv[1]
-    run(main, (lambda: int(time_of_day)) if time_of_day.isdecimal() else SharedClock(Path(time_of_day)), sys.argv[2:])
+    _, event_loop, time_of_day, *places = sys.argv
+    now_ms = (lambda: int(time_of_day)) if time_of_day.isdecimal() else SharedClock(Path(time_of_day))
+    anyio.run(main, now_ms, places, backend=event_loop)

@@ -20,7 +20,7 @@ from tierfold.abc.syncable import ConflictEntry, Presence
 from tierfold.kv.store import open_kv_store
 from tierfold.layout import PARTITION_ROWS, PEER_ROWS, LinkStateRow, PeerRow
 from tierfold.model import Record, SegmentName
-from tierfold.specs import OpenContext
+from tierfold.specs import AsyncBackend, OpenContext
 from tierfold_lmdb.engine import LmdbEngine
 
 __all__ = ["Holdings", "Program", "ProgramError", "back_up", "examine", "restore", "text_of", "url"]
@@ -45,7 +45,11 @@ class Program(Child):
     """
 
     def __init__(
-        self, clock: SharedClock | int, *tiers: str | dict[str, Any], hear: Callable[[bytes], object] = bool
+        self,
+        clock: SharedClock | int,
+        *tiers: str | dict[str, Any],
+        backend: AsyncBackend = "asyncio",
+        hear: Callable[[bytes], object] = bool,
     ) -> None:
         self._answers: list[list[Any]] = []
         self._asked = 1
@@ -53,7 +57,7 @@ class Program(Child):
         self.events: list[tuple[float, str, str, str]] = []
         written = [tier if isinstance(tier, str) else json.dumps(tier) for tier in tiers]
         time_of_day = clock.path if isinstance(clock, SharedClock) else clock
-        super().__init__("tests.processes.program", time_of_day, *written, hear=self._sort)
+        super().__init__("tests.processes.program", backend, time_of_day, *written, hear=self._sort)
         try:
             assert self._answer(0) == "open"
         except BaseException:

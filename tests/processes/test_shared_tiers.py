@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import pytest
 from tests.processes.programs import Holdings, Program, examine, url
 from tests.processes.shared_clock import SharedClock
 from tests.processes.witness import Witness
 
-MANY = 100_000
+from tierfold.specs import AsyncBackend
+
+MANY: Final = 100_000
+BACKENDS: Final[Sequence[AsyncBackend]] = ("asyncio", "trio", "trio")
 
 
 def held_alike(near: Holdings, far: Holdings) -> int:
@@ -31,7 +36,10 @@ def test_programs_that_edit_at_the_same_time_end_with_the_same_content(tmp_path:
     far, nears = tmp_path / "far", [tmp_path / "near1", tmp_path / "near2"]
     with ExitStack() as stack:
         fronts = [*map(url, nears), "memory:"]
-        programs = [stack.enter_context(Program(clock, front, url(far), hear=witness.hear)) for front in fronts]
+        programs = [
+            stack.enter_context(Program(clock, front, url(far), backend=backend, hear=witness.hear))
+            for front, backend in zip(fronts, BACKENDS, strict=True)
+        ]
         for number, program in enumerate(programs):
             program.ask("write_on", f"{seed}.{number}", [f"{number}a", f"{number}b"], str(number))
         for program in programs:
