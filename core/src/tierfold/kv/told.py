@@ -35,12 +35,14 @@ class Told:
         """Tell ``listener`` of every change from now on."""
         with self._lock:
             if not self._listeners:
-                self._seq = self._last()[0]
+                self._notice()
             self._listeners += (listener,)
         return lambda: self._leave(listener)
 
     def notify(self, callback: Callable[[], None]) -> Callable[[], None]:
         with self._lock:
+            if not self._callbacks and not self._listeners:
+                self._notice()
             self._callbacks += (callback,)
         return lambda: self._leave(callback)
 
@@ -53,6 +55,7 @@ class Told:
         """A commit of this process, in commit order."""
         last = session.counters.next_seq - 1
         with self._lock:
+            others = session.first_seq - 1 > self._seq
             if self._listeners:
                 self._tell_until(session.first_seq - 1)
                 fresh = last > self._seq
@@ -60,7 +63,7 @@ class Told:
             self._seq = max(self._seq, last)
             if session.first_presence == self._presence:
                 self._presence = session.counters.presence
-            if session.moved:
+            if session.moved or others:
                 self._call()
 
     def look(self, transaction_id: int) -> None:
@@ -72,13 +75,16 @@ class Told:
             return
         with self._lock:
             self._looked_at = transaction_id
-            last, presence = self._last()
-            fresh = last > self._seq or presence != self._presence
-            if last > self._seq and self._listeners:
-                self._tell_until(last)
-            self._seq, self._presence = max(self._seq, last), presence
-            if fresh:
-                self._call()
+            self._notice()
+
+    def _notice(self) -> None:
+        last, presence = self._last()
+        fresh = last > self._seq or presence != self._presence
+        if last > self._seq and self._listeners:
+            self._tell_until(last)
+        self._seq, self._presence = max(self._seq, last), presence
+        if fresh:
+            self._call()
 
     def _last(self) -> tuple[int, int]:
         """The last seq, and the number that changes with the presence of partitions."""

@@ -195,6 +195,26 @@ class DurableStoreSuite(EmbeddedStoreSuite, defines=True):
             assert noticed == ([("saved", "oslo.2", "local"), ("saved", "oslo.1", "local")], 1)
             assert [(change.kind, change.id) for change in heard[2:]] == [("deleted", "oslo.2"), ("saved", "oslo.3")]
 
+    async def test_commits_of_another_process_are_not_swallowed_by_own_ones_without_rows(
+        self, tmp_path: Path, context: OpenContext
+    ) -> None:
+        """S15, S16, S17: such as the renewal of a lease, which nobody is told of."""
+        where = tmp_path / "store"
+        async with self.open_store(where, context) as store, self.open_store(where, fake_context(seed=1)) as other:
+            store.look()
+            heard: list[Change] = []
+            calls: list[int] = []
+            store.notify(lambda: calls.append(1))
+            await other.write([put("oslo.1")])
+            await store.lease("up", b"one", 10)
+            store.look()
+            unheard = len(calls)
+            store.listen(heard.extend)
+            await other.write([put("oslo.2")])
+            await store.lease("up", b"one", 10)
+            store.look()
+            assert (unheard, len(calls), [change.id for change in heard]) == (1, 2, ["oslo.2"])
+
     async def test_processes_read_what_others_wrote_at_once(self, tmp_path: Path, context: OpenContext) -> None:
         """S1, S10: also when a partition has become present, or ceased to be."""
         where = tmp_path / "store"
