@@ -61,7 +61,7 @@ class Told:
                 fresh = last > self._seq
                 self._tell([change for moved in session.moved for change in _changes(moved, fresh)])
             self._seq = max(self._seq, last)
-            if session.first_presence == self._presence:
+            if others or session.first_presence == self._presence:
                 self._presence = session.counters.presence
             if session.moved or others:
                 self._call()
