@@ -90,9 +90,15 @@ async def open_twins(directory: Path, entity: type[Any], held: int, make: Make) 
             for first in range(0, held, _FILL_AT_ONCE):
                 await twins.save(make(first, min(_FILL_AT_ONCE, held - first)))
                 twins.put_same()
-        os.sync()
+        _flush(directory)
     async with _opened(directory, entity, LmdbOptions()) as twins:
         yield twins
+
+
+def _flush(directory: Path) -> None:
+    for data in directory.glob("*/data.mdb"):
+        with data.open("rb") as file:
+            os.fsync(file)
 
 
 @asynccontextmanager

@@ -23,11 +23,12 @@ def in_one_partition(first: int, count: int) -> Sequence[Quake]:
 
 
 async def measure(place: Path) -> list[Figure]:
-    """Stores that are empty, small and large; one partition and many; small and large entities."""
+    """Stores of several sizes; one partition and many; small and large entities."""
     plain = in_one_partition
     return [
         await _compare(place / "fresh", "an empty store", Quake, 0, plain),
         await _compare(place / "small", "a store of 1,000", Quake, 1_000, plain),
+        await _compare(place / "middle", "a store of 10,000", Quake, 10_000, plain),
         await _compare(place / "large", "a store of 100,000", Quake, 100_000, plain),
         await _compare(place / "many", "an empty store, 12 partitions", Quake, 0, quakes),
         await _compare(place / "full", "an empty store, 30 fields", FullQuake, 0, full_quakes),
@@ -37,7 +38,7 @@ async def measure(place: Path) -> list[Figure]:
 async def _compare(place: Path, into: str, entity: type[Any], held: int, make: Make) -> Figure:
     ours, raw = [], []
     # A small store would grow by much from round to round, so each round has its own.
-    stores, rounds = (1, _ROUNDS) if held > 10 * BATCH * _ROUNDS else (_ROUNDS, 1)
+    stores, rounds = (1, _ROUNDS) if held >= 5 * BATCH * _ROUNDS else (_ROUNDS, 1)
     for store in range(stores):
         async with open_twins(place / str(store), entity, held, make) as twins:
             await save_both(twins, make(held, 1))
