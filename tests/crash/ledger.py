@@ -52,18 +52,21 @@ class Verdict(Struct):
         lost: Ids that hold neither what was acknowledged last nor what was under way.
         torn: Batches of which a part is stored.
         unacknowledged: Batches that are stored although nobody was told: the third answer, "unknown", is a legal one.
+        details: What was lost or torn: id, what is there, what was acknowledged, what was under way.
     """
 
     acknowledged: int = 0
     lost: int = 0
     torn: int = 0
     unacknowledged: int = 0
+    details: list[tuple[str, bytes | None, bytes | None, bytes | None]] = []
 
     def add(self, other: Verdict) -> None:
         self.acknowledged += other.acknowledged
         self.lost += other.lost
         self.torn += other.torn
         self.unacknowledged += other.unacknowledged
+        self.details += other.details
 
 
 class _Lane:
@@ -71,6 +74,7 @@ class _Lane:
         self.settled: State = {}
         self.trying: State = {}
         self.acknowledged = 0
+        self.overtaken = False
 
 
 def payload_of(record: Record) -> bytes:
@@ -90,6 +94,7 @@ class Ledger:
         what, lane_name, *rest = json.loads(line)
         lane = self._lanes[lane_name]
         if what == "try":
+            lane.overtaken |= bool(lane.trying)
             lane.trying = Attempt(lane_name, *rest).state()
             return False
         lane.settled |= lane.trying
@@ -109,7 +114,8 @@ class Ledger:
             for id, record in records.items()
         }
         verdict = Verdict()
-        for lane in self._lanes.values():
+        for name, lane in self._lanes.items():
+            assert not lane.overtaken, f"lane {name} went on before it was known what became of its last batch"
             verdict.add(_judge(lane, held))
         return verdict
 
@@ -125,5 +131,10 @@ def _judge(lane: _Lane, held: State) -> Verdict:
     else:
         verdict.lost = sum(found[cell] not in (lane.settled.get(cell), after[cell]) for cell in after)
         verdict.torn = not verdict.lost
+        verdict.details = [
+            (cell[1], found[cell], lane.settled.get(cell), after[cell])
+            for cell in after
+            if verdict.torn or found[cell] not in (lane.settled.get(cell), after[cell])
+        ]
     lane.settled, lane.trying, lane.acknowledged = found, {}, 0
     return verdict

@@ -39,7 +39,7 @@ class Fuse:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def prepared(partition: str) -> None:
+async def prepared(*_: object) -> None:
     """The farther store is the root: it holds every partition."""
 
 

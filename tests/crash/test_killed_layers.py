@@ -86,7 +86,9 @@ def test_programs_killed_while_data_flows_both_ways_lose_nothing_and_make_no_fal
     with scene.start(url(scene.far)) as other:
         other.ask("write_on", f"{scene.seed}.far", ["fa", "fb"], "far")
         for number in range(cycles):
-            scene.kill_writing(scene.start(url(scene.near), url(scene.far)), number, ["na", "nb"], "near")
+            scene.kill_writing(
+                scene.start(url(scene.near), url(scene.far)), number, [f"n{number}a", f"n{number}b"], "near"
+            )
             left = examine(scene.near)
             interrupted += any(state.outstanding for state in left.states.values())
             examine(scene.far)

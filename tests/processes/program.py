@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
@@ -34,7 +35,7 @@ from tierfold.spi import EntityStore, OpenContext, StoreSpec
 from tierfold_lmdb.engine import LmdbEngine
 from tierfold_lmdb.options import LmdbOptions
 
-SHARED_IDS: Final = 4
+SHARED_IDS: Final = 8
 _IDS: Final = 20
 
 
@@ -222,13 +223,19 @@ class Program:
             await self._notes.save_many(notes)
 
     async def _write_shared(self, side: str, seed: str) -> None:
+        """Write shared notes in turn. What is there never becomes older, for the newest wins everywhere."""
+        newest: dict[str, datetime] = {}
         count = 0
         while self._writing:
             count += 1
             name, text = f"s{count % SHARED_IDS}", f"{side}/{seed}/{count}"
-            say("offer", side, f"both.{name}", text)
-            await self._notes.save(Note(site="both", name=name, text=text))
-            say("kept", side, f"both.{name}")
+            id = f"both.{name}"
+            found = await self._notes.get(id)
+            if id in newest and (found is None or found.updated_at < newest[id]):
+                say("older", side, id)
+            say("offer", side, id, text)
+            newest[id] = (await self._notes.save(Note(site="both", name=name, text=text))).updated_at
+            say("kept", side, id)
             await anyio.sleep(0.005)  # a link has to get in between, or the last one to write always wins
 
 

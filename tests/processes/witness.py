@@ -19,6 +19,7 @@ class Witness:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self.older: list[str] = []
         self._offered: dict[tuple[str, str], str] = {}
         self._kept: dict[tuple[str, str], str] = {}
 
@@ -27,6 +28,8 @@ class Witness:
         what, side, *rest = json.loads(line)
         if what == "offer":
             self._offered[side, rest[0]] = rest[1]
+        elif what == "older":
+            self.older.append(rest[0])
         elif what == "kept":
             self._kept[side, rest[0]] = self._offered[side, rest[0]]
         else:
@@ -38,7 +41,8 @@ class Witness:
         return self.ledger.judge(holdings.content, lambda record: text_of(record).encode())
 
     def check_shared(self, holdings: Holdings, conflicts: Iterable[Record]) -> None:
-        """No program's newest note gave way to an older one of its own, and only shared notes were in conflict."""
+        """No shared note ever gave way to an older one, the newest are there, and only they were in conflict."""
+        assert self.older == []
         shared = {f"both.s{number}" for number in range(SHARED_IDS)}
         for id in shared:
             newest = {text for told in (self._offered, self._kept) for (_, each), text in told.items() if each == id}
