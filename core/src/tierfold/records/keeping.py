@@ -177,7 +177,10 @@ class ReleaseUnit:
 
 
 class AttachUnit:
-    """Note which store the upstream is. Another one than before: every row is undelivered, every partition unknown."""
+    """Note which store the upstream is. Another one than before: every row is undelivered, every partition unknown.
+
+    What was let go of may be missing there, so the store's own peers learn that its history is no longer theirs.
+    """
 
     def __init__(self, upstream: StoreId, token: int) -> None:
         self._upstream, self._token = upstream, token
@@ -189,6 +192,7 @@ class AttachUnit:
         row = session.link
         if row is None or row.upstream == self._upstream:
             return FeedToken(row.far_token) if row is not None and row.far_token else None
+        is_another = row.upstream != b""
         row.upstream, row.first_seq = self._upstream, session.counters.next_seq
         row.far_token = row.own_token = b""
         session.save_link(row)
@@ -197,6 +201,8 @@ class AttachUnit:
         session.forget_link_states()
         for _, partition in PARTITION_ROWS.rows(session.txn):
             mark(session, partition.name, PartitionMarks(presence="unknown", gone_back=False))
+            for state in session.segments_of(partition.name) if is_another else ():
+                session.raise_floor(state)
         return None
 
 
