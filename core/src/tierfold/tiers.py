@@ -11,7 +11,7 @@ from tierfold.abc.store import EntityStore, LocalStore
 from tierfold.abc.syncable import NearerStore, SyncableStore
 from tierfold.config import Tier
 from tierfold.dsn import Dsn
-from tierfold.errors import ConfigError
+from tierfold.errors import ConfigError, StoreUnavailableError
 from tierfold.specs import OpenContext
 from tierfold.status import TierStatus
 
@@ -19,13 +19,19 @@ __all__ = ["OpenTier", "name_tiers"]
 
 
 class OpenTier:
-    """One store of the list. ``store`` is None until it is opened, and again after it was lost."""
+    """One store of the list.
+
+    Attributes:
+        store: None until it is opened, and again after it was lost.
+        durable: None as long as it never was open.
+        tried: Set once it was opened, or could not be.
+    """
 
     def __init__(self, name: str, tier: Tier, dsn: Dsn) -> None:
         self.name, self.tier, self.dsn = name, tier, dsn
         self.store: SyncableStore | None = None
         self.durable: bool | None = None
-        self.opened_once = anyio.Event()
+        self.tried = anyio.Event()
 
     @asynccontextmanager
     async def opened(self, context: OpenContext) -> AsyncIterator[SyncableStore]:
@@ -34,14 +40,16 @@ class OpenTier:
         Raises:
             StoreError: It cannot be opened now, or at all.
         """
-        spec = self.dsn.spec
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(spec.open(self.dsn.location, self.dsn.options, context))
-            self.store = _syncable(self.name, store)
-            self.durable = (await self.store.identity()).durable
-            self.opened_once.set()
             try:
-                yield self.store
+                manager = self.dsn.spec.open(self.dsn.location, self.dsn.options, context)
+                store = _syncable(self.name, await stack.enter_async_context(manager))
+                self.durable = (await store.identity()).durable
+                self.store = store
+            finally:
+                self.tried.set()
+            try:
+                yield store
             finally:
                 self.store = None
 
@@ -57,7 +65,13 @@ class OpenTier:
 
     @property
     def near(self) -> NearerStore:
-        """The store as the nearer side of a link."""
+        """The store as the nearer side of a link.
+
+        Raises:
+            StoreUnavailableError: It is not open now.
+        """
+        if self.store is None:
+            raise StoreUnavailableError(f"tier {self.name!r} cannot be reached")
         if not isinstance(self.store, NearerStore):
             raise ConfigError(f"tier {self.name!r} ({self.dsn.scheme}:) cannot be the nearer side of a link")
         return self.store

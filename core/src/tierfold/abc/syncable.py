@@ -537,6 +537,13 @@ class NearerStore(SyncableStore):
         """
 
     @abstractmethod
+    def expect_upstream(self) -> None:
+        """N21: there is an upstream, even if none was ever attached: what is not present is unknown; inline.
+
+        Holds as long as the store is open, and changes nothing of what it keeps.
+        """
+
+    @abstractmethod
     async def note_feed(self, link: str, far: FeedToken, own: FeedToken, token: int) -> None:
         """N5: remember both feed tokens after a run; they only save work."""
 

@@ -178,6 +178,10 @@ class KvStore(EmbeddedStore, NearerStore):
         self.follow_upstream()
         return far
 
+    def expect_upstream(self) -> None:
+        self._opened.expects_upstream = True
+        self.follow_upstream()
+
     async def note_feed(self, link: str, far: FeedToken, own: FeedToken, token: int) -> None:
         await self.run(NoteFeedUnit(far, own, token))
 

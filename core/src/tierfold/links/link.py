@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 import anyio
 
 from tierfold.abc.store import LocalStore
 from tierfold.abc.syncable import NearerStore, SyncableStore
-from tierfold.errors import LinkFencedError, PartitionUnavailableError, StoreUnavailableError, TierfoldError
+from tierfold.errors import (
+    ConfigError,
+    LinkFencedError,
+    PartitionUnavailableError,
+    StoreClosedError,
+    StoreError,
+    StoreUnavailableError,
+    TierfoldError,
+)
 from tierfold.link.report import RunReport
 from tierfold.links.runner import LinkServices, Runner
 from tierfold.status import LinkReport, LinkState, LinkStatus
 from tierfold.tiers import OpenTier
 from tierfold.wake import Signal
 
-__all__ = ["LOCAL_INTERVAL_S", "Link"]
+__all__ = ["LOCAL_INTERVAL_S", "REMOTE_INTERVAL_S", "Link"]
 
 LOCAL_INTERVAL_S: Final = 2.0
+REMOTE_INTERVAL_S: Final = 300.0
 
 ELSEWHERE_S: Final = 10.0
 _BACKOFF_FIRST_S: Final = 0.25
 _BACKOFF_LAST_S: Final = 60.0
 _GAP_S: Final = 0.005
-"""Between a run that moved something and the next one, so that a busy writer's commits are carried in batches."""
+"""At least between two runs, so that a busy writer's commits are carried in batches; a request need not wait."""
+_BUSY_S: Final = 1.0
+"""After a run that met somebody else's writes, or partitions that could not be had."""
 _POLL_S: Final = 0.05
 
 _log = logging.getLogger("tierfold.links")
@@ -44,18 +55,26 @@ class _Request:
 
 
 class Link:
-    """The link between two neighbouring tiers. One task serves it; runs happen one at a time."""
+    """The link between two neighbouring tiers. One task serves it; runs happen one at a time.
+
+    Attributes:
+        attempted: Set after the first run, or after a failure; with a remote tier, once that is reached.
+        refusal: Why the link contradicts itself, found at the first attempt.
+    """
 
     def __init__(
-        self, near: OpenTier, far: OpenTier, interval_s: float, farther: Link | None, services: LinkServices
+        self, near: OpenTier, far: OpenTier, interval_s: float | None, farther: Link | None, services: LinkServices
     ) -> None:
+        """``interval_s`` None: by what kind of tier the farther one turns out to be."""
         self.name = far.name
         self._near, self._far, self._farther, self._services = near, far, farther, services
-        self._interval_s = interval_s
+        self._given_interval_s = interval_s
+        self._interval_s = LOCAL_INTERVAL_S if interval_s is None else interval_s
         self._wake = Signal()
         self._requests: list[_Request] = []
         self._runner: Runner | None = None
         self.attempted = anyio.Event()
+        self.refusal: ConfigError | None = None
         self._paused = self._running = self._elsewhere = self._closed = self._hurry = False
         self._failures = 0
         self._error: str | None = None
@@ -78,7 +97,12 @@ class Link:
 
     def resume(self) -> None:
         """Undo `pause`; a run follows at once."""
-        self._paused, self._hurry = False, True
+        self._paused = False
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Have the next attempt or run happen now, whatever it waits for."""
+        self._hurry = True
         self._wake.set()
 
     def _state(self) -> LinkState:
@@ -96,10 +120,10 @@ class Link:
 
     async def sync(self) -> LinkReport:
         """Have a run happen now and report it; returns at once while the link is paused."""
-        if self._paused:
-            return LinkReport(None, "the link is paused")
         if self._closed:
             return LinkReport(None, "the link is closed")
+        if self._paused:
+            return LinkReport(None, "the link is paused")
         request = _Request()
         self._requests.append(request)
         self._wake.set()
@@ -108,8 +132,11 @@ class Link:
 
     # --- hydration -----------------------------------------------------------------------------------------------
 
-    async def hydrate(self, partition: str) -> None:
+    async def hydrate(self, partition: str, keep: bool = False) -> None:
         """Bring a partition down from the farther tier, or learn that there is none of that name.
+
+        Args:
+            keep: Hold it even when it is empty, for somebody nearer is about to write to it.
 
         Raises:
             PartitionUnavailableError: The farther tier cannot be reached now.
@@ -119,17 +146,17 @@ class Link:
             reason = "its link is paused" if self._paused else self._error or "the farther tier is not reached yet"
             raise PartitionUnavailableError(partition, reason)
         try:
-            if await runner.hold() or await self._wait_elsewhere(runner, partition):
-                await runner.hydrate(partition)
+            if await runner.hold() or await self._wait_elsewhere(runner, partition, keep):
+                await runner.hydrate(partition, keep=keep)
         except (StoreUnavailableError, LinkFencedError) as error:
             raise PartitionUnavailableError(partition, str(error)) from error
 
-    async def _wait_elsewhere(self, runner: Runner, partition: str) -> bool:
+    async def _wait_elsewhere(self, runner: Runner, partition: str, keep: bool) -> bool:
         """Ask the process that runs the link, and wait; True when the lease came to this one meanwhile."""
         near = self._near.near
         await near.want(partition)
         with anyio.move_on_after(ELSEWHERE_S):
-            while await near.presence(partition) == "unknown":
+            while await near.presence(partition) not in ("present", "present" if keep else "absent"):
                 await anyio.sleep(_POLL_S)
                 if await runner.hold():
                     return True
@@ -148,11 +175,11 @@ class Link:
         except TierfoldError as error:
             self._fail(error)
 
-    async def _prepare(self, partition: str) -> None:
+    async def _prepare(self, partition: str, keep: bool) -> None:
         """Have the farther tier bring the partition down first, when it has a link of its own in this layer."""
         if self._farther is None:
             raise PartitionUnavailableError(partition, f"tier {self._far.name!r} does not hold it")
-        await self._farther.hydrate(partition)
+        await self._farther.hydrate(partition, keep)
 
     # --- the task ------------------------------------------------------------------------------------------------
 
@@ -160,21 +187,36 @@ class Link:
         """Connect, run when there is a reason to, and connect again after a failure; ends when cancelled."""
         try:
             while True:
-                await self._near.opened_once.wait()
                 try:
+                    near = await self._open_near()
                     async with self._far.opened(self._services.context) as far:
-                        await self._serve_connected(self._near.near, far)
+                        await self._serve_connected(near, far)
                 except TierfoldError as error:
                     self._fail(error)
-                    self.attempted.set()
-                    self._answer(LinkReport(None, str(error)))
+                except Exception as error:  # noqa: BLE001 - a plugin's mistake must not end the layer
+                    _log.exception("link %s", self.name)
+                    self._fail(StoreUnavailableError(f"{type(error).__name__}: {error}"))
+                self._answer(LinkReport(None, self._error))
                 await self._rest(self._backoff_s())
         finally:
             self._closed = True
             self._answer(LinkReport(None, "the link was closed"))
 
+    async def _open_near(self) -> NearerStore:
+        await self._near.tried.wait()
+        try:
+            near = self._near.near
+        except ConfigError as error:
+            self._refuse(error)
+            raise
+        near.expect_upstream()
+        return near
+
     async def _serve_connected(self, near: NearerStore, far: SyncableStore) -> None:
         runner = self._runner = Runner(self.name, near, far, self._prepare, self._services)
+        self._note_kind(isinstance(far, LocalStore))
+        if self._farther is not None:
+            self._farther.hurry()
         with ExitStack() as stack:
             for store in (near, far):
                 if isinstance(store, LocalStore):
@@ -184,8 +226,15 @@ class Link:
                     await self._rest(await self._turn(runner))
             finally:
                 self._runner = None
-                with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                with anyio.CancelScope(shield=True), anyio.move_on_after(2), suppress(StoreError):
                     await runner.release()
+
+    def _note_kind(self, is_local: bool) -> None:
+        """Nobody waits for a remote tier's first run, and it is asked less often."""
+        if not is_local:
+            self.attempted.set()
+        if self._given_interval_s is None:
+            self._interval_s = LOCAL_INTERVAL_S if is_local else REMOTE_INTERVAL_S
 
     async def _turn(self, runner: Runner) -> float:
         """One run, if it may be, for everybody who asked before it began; returns how long to rest."""
@@ -204,13 +253,18 @@ class Link:
         return rest_s
 
     async def _run_guarded(self, runner: Runner, asked: bool) -> tuple[LinkReport, float]:
+        """One run. A store that failed is asked again later; one that is closed has to be opened again."""
         if self._paused:
             return LinkReport(None, "the link is paused"), self._interval_s
         try:
             return await self._run(runner, asked)
+        except StoreClosedError:
+            raise
         except TierfoldError as error:
             if isinstance(error, LinkFencedError):
                 runner.lose_lease()
+            if isinstance(error, ConfigError):
+                self._refuse(error)
             self._fail(error)
             return LinkReport(None, str(error)), self._backoff_s()
 
@@ -221,11 +275,15 @@ class Link:
             return await self._compare_elsewhere(runner, asked), self._interval_s
         done = await runner.run()
         report = _public(done, anyio.current_time() - started_s)
-        self._error, self._last = report.error, report
-        self._failures = self._failures + 1 if report.error else 0
-        if report.error:
-            return report, self._backoff_s()
-        return report, _GAP_S if done.moved else self._interval_s
+        self._error, self._last, self._failures = report.error, report, 0
+        return report, self._rest_after(done)
+
+    def _rest_after(self, done: RunReport) -> float:
+        """What could not be had, or was written meanwhile, is soon looked for again; the rest of the link went on."""
+        if done.moved and not done.failed:
+            return _GAP_S
+        waits = done.failed or (done.verified is None and not done.deferred and not done.bad)
+        return min(_BUSY_S, self._interval_s) if waits else self._interval_s
 
     async def _compare_elsewhere(self, runner: Runner, asked: bool) -> LinkReport:
         """Another process runs the link: watch it until both sides hold the same, if somebody asked."""
@@ -241,6 +299,12 @@ class Link:
         if self._error != str(error):
             _log.warning("link %s: %s", self.name, error)
         self._error = str(error)
+        self.attempted.set()
+
+    def _refuse(self, error: ConfigError) -> None:
+        """These two tiers cannot be linked; opening says so."""
+        if not self.attempted.is_set():
+            self.refusal = error
 
     def _backoff_s(self) -> float:
         """Full jitter: anything up to the doubled limit, so that many clients do not come back together."""
@@ -250,12 +314,20 @@ class Link:
 
     async def _rest(self, rest_s: float) -> None:
         """Wait for the next reason to run. After a failure, new writes are no reason to hurry; a request is."""
+        earliest_s = anyio.current_time() + _GAP_S
         with anyio.move_on_after(rest_s):
-            while True:
+            while not self._requests and not self._hurry:
                 await self._wake.wait()
-                if not self._failures or self._requests or self._hurry:
+                if not self._failures:
+                    await self._until(earliest_s)
                     break
         self._hurry = False
+
+    async def _until(self, earliest_s: float) -> None:
+        """Let commits gather, unless somebody waits for a run."""
+        with anyio.move_on_after(earliest_s - anyio.current_time()):
+            while not self._requests and not self._hurry:
+                await self._wake.wait()
 
     def _answer(self, report: LinkReport) -> None:
         asked, self._requests = self._requests, []

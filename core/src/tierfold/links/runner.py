@@ -12,11 +12,11 @@ from msgspec import Struct
 from tierfold.abc.syncable import LinkLease, NearerStore, PartitionMarks, SyncableStore
 from tierfold.digest import Hasher
 from tierfold.entities.declaration import DEFAULT_RESOLVER, Declaration, disagreements
-from tierfold.errors import ConfigError, LinkFencedError, PartitionUnavailableError
+from tierfold.errors import ConfigError, LinkFencedError, PartitionUnavailableError, PluginError
 from tierfold.link.partition import PartitionRun, Terms
 from tierfold.link.report import RunReport
 from tierfold.link.run import finish, plan
-from tierfold.model import FeedToken
+from tierfold.model import FeedToken, StoreId
 from tierfold.specs import OpenContext, ResolverSpec
 
 __all__ = ["LinkServices", "Runner"]
@@ -25,7 +25,7 @@ LEASE_S: Final = 10.0
 PEER_LEASE_S: Final = 3600
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 
-Prepare = Callable[[str], Awaitable[None]]
+Prepare = Callable[[str, bool], Awaitable[None]]
 
 
 class LinkServices(Struct, frozen=True):
@@ -47,13 +47,14 @@ class Runner:
     """Works on two open stores, for as long as both are open.
 
     Args:
-        prepare: Has the farther tier bring a partition down from its own upstream.
+        prepare: Has the farther tier bring a partition down from its own upstream, and keep it even when it is empty.
     """
 
     def __init__(
         self, name: str, near: NearerStore, far: SyncableStore, prepare: Prepare, services: LinkServices
     ) -> None:
         self._name, self._near, self._far, self._prepare, self._services = name, near, far, prepare, services
+        self._link = ""
         self._lease: LinkLease | None = None
         self._noted: FeedToken | None = None
         self._shared: set[tuple[str, bytes]] = set()
@@ -68,19 +69,26 @@ class Runner:
         lease, now_ms = self._lease, self._services.context.clock()
         if lease is not None and now_ms < lease.until_ms - LEASE_S * 500:
             return True
-        self._lease = await self._near.lease(self._name, self._services.holder, LEASE_S)
-        if self._lease is None:
-            return False
-        if lease is None or lease.token != self._lease.token:
-            upstream = (await self._far.identity()).store
-            self._noted = await self._near.attach(self._name, upstream, self._lease.token)
-        return True
+        upstream = await self._find_upstream()
+        # By the upstream and not by the name of its tier, which is each program's own.
+        self._link = upstream.hex()
+        taken = await self._near.lease(self._link, self._services.holder, LEASE_S)
+        if taken is not None and (lease is None or lease.token != taken.token):
+            self._noted = await self._near.attach(self._link, upstream, taken.token)
+        self._lease = taken
+        return taken is not None
+
+    async def _find_upstream(self) -> StoreId:
+        upstream = (await self._far.identity()).store
+        if upstream == (await self._near.identity()).store:
+            raise ConfigError(f"tier {self._name!r} is the same store as the one in front of it")
+        return upstream
 
     async def release(self) -> None:
         """Let another process have the link at once."""
         if self._lease is not None:
             self._lease = None
-            await self._near.release(self._name, self._services.holder)
+            await self._near.release(self._link, self._services.holder)
 
     def lose_lease(self) -> None:
         """Another process fenced this one off; ask again."""
@@ -93,7 +101,8 @@ class Runner:
         return theirs.root == own.root and not self._near.has_pending()
 
     async def _terms(self) -> Terms:
-        assert self._lease is not None, "a run needs the lease"
+        if self._lease is None:
+            raise LinkFencedError("the lease of this link passed to another process")
         own = await self._near.identity()
         return Terms(
             self._name,
@@ -145,7 +154,7 @@ class Runner:
         except PartitionUnavailableError:
             if await self._far.presence(partition) == "present":
                 raise
-        await self._prepare(partition)
+        await self._prepare(partition, True)
         return await PartitionRun(self._near, self._far, partition, terms).run()
 
     async def _renew(self) -> None:
@@ -156,34 +165,39 @@ class Runner:
         """Run one partition. The lease is held."""
         await self._run_partition(partition, await self._terms())
 
-    async def hydrate(self, partition: str) -> None:
-        """Bring one partition down, or learn that the farther tier has none of that name. The lease is held."""
+    async def hydrate(self, partition: str, *, keep: bool = False) -> None:
+        """Bring one partition down, or learn that the farther tier has none of that name. The lease is held.
+
+        Args:
+            keep: Hold it even when it is empty, for somebody nearer is about to write to it.
+        """
         async with self._alone(partition):
-            if await self._near.presence(partition) == "present":
+            view = await self._near.view(partition)
+            if view.presence == "present":
                 return
+            keep = keep or bool(view.roots)
             if await self._far.presence(partition) != "present":
-                await self._prepare(partition)
+                await self._prepare(partition, keep)
             await self._share_declarations()
             terms = await self._terms()
-            if await self._is_absent(partition):
+            if not keep and await self._is_absent(partition):
                 await self._near.mark_partition(partition, PartitionMarks(presence="absent"), terms.token)
                 return
             await self._attempt(partition, terms)
 
     async def _is_absent(self, partition: str) -> bool:
-        if await self._far.presence(partition) == "absent":
-            return True
-        roots = await self._far.roots(partition)
-        return not roots.segments and not (await self._near.view(partition)).roots
+        return await self._far.presence(partition) == "absent" or not (await self._far.roots(partition)).segments
 
     @asynccontextmanager
     async def _alone(self, partition: str) -> AsyncGenerator[None]:
         """One run at a time over a partition: a reader's hydration and the link's own run must not mix."""
         lock = self._locks.setdefault(partition, anyio.Lock())
-        async with lock:
-            yield
-        if not lock.locked():
-            self._locks.pop(partition, None)
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked():
+                self._locks.pop(partition, None)
 
     # --- declarations --------------------------------------------------------------------------------------------
 
@@ -207,5 +221,9 @@ class Runner:
             one_is="the nearer tier",
             other_is=f"tier {self._name!r}",
         )
+        try:
+            self._services.resolver(mine.resolver)
+        except PluginError as error:
+            said.append(str(error))
         if said:
-            self.refused[type] = str(ConfigError(f"entity type {type!r} is not synced: {'; '.join(said)}"))
+            self.refused[type] = f"entity type {type!r} is not synced: {'; '.join(said)}"

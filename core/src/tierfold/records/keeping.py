@@ -141,7 +141,7 @@ class LeaseUnit:
     def check(self, session: WriteSession) -> None:
         row = session.link
         if row is not None and row.name != self._link and self._is_held_elsewhere(session, row):
-            reason = f"it is linked as {row.name!r} by another program; {self._link!r} would be a second upstream"
+            reason = f"another program links it to store {row.name}; {self._link} would be a second upstream"
             raise ConfigError(f"a store has at most one upstream: {reason}")
 
     def put(self, session: WriteSession) -> LinkLease | None:

@@ -43,7 +43,7 @@ __all__ = ["Opened", "SegmentState", "Snapshot"]
 X = TypeVar("X", bound=ReadTransaction)
 
 
-class Opened(Struct, frozen=True):
+class Opened(Struct):
     """What an opened store injects into its transactions.
 
     Attributes:
@@ -51,6 +51,7 @@ class Opened(Struct, frozen=True):
         wall_ms: Clock, ms since 1970.
         hasher: The `Hasher` of an entity type.
         memo: Keeps the store row between transactions.
+        expects_upstream: The program that opened it has a farther tier, reached or not.
     """
 
     incarnation: bytes
@@ -58,6 +59,7 @@ class Opened(Struct, frozen=True):
     random_bytes: Callable[[int], bytes]
     hasher: Callable[[str], Hasher]
     memo: StoreMemo
+    expects_upstream: bool = False
 
 
 class SegmentState:
@@ -138,7 +140,7 @@ class Snapshot(Generic[X]):
 
     def presence(self, partition: str) -> Presence:
         """Whether the partition is held here. A store without an upstream holds every partition."""
-        if not self.has_upstream:
+        if not self.has_upstream and not self.opened.expects_upstream:
             return "present"
         presence = self.partition(partition).presence
         return "present" if presence == "present" else "absent" if presence == "absent" else "unknown"

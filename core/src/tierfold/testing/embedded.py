@@ -99,6 +99,15 @@ class DurableStoreSuite(EmbeddedStoreSuite, defines=True):
                 seen.append((await store.identity(), rows, await store.declarations(), peers, view))
         assert seen[0] == seen[1]
 
+    async def test_an_upstream_that_was_only_expected_is_forgotten(self, tmp_path: Path, context: OpenContext) -> None:
+        """N21, S12: the next program that opens the store alone has all there is."""
+        async with self.open_store(tmp_path / "store", context) as store:
+            store.expect_upstream()
+            await store.write([put("oslo.1")])
+        async with self.open_store(tmp_path / "store", context) as store:
+            assert store.find(OSLO, "oslo.1") is not None
+            assert store.find(OSLO, "oslo.2") is None
+
     async def test_stamps_grow_over_a_reopening(self, tmp_path: Path, clock: FakeClock) -> None:
         """S6: also when the clock was turned back meanwhile."""
         stamps = []

@@ -150,6 +150,19 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         after = await store.presence(PARTITION), await store.presence("app.nowhere")
         assert (before, attached, after) == ("present", ("unknown", "unknown"), ("present", "absent"))
 
+    async def test_with_an_upstream_expected_nothing_is_known_to_be_absent(self, store: NearerStore) -> None:
+        """N21: while none was ever attached; what is here waits for its partition."""
+        (record,) = await written(store, put("oslo.1"))
+        store.expect_upstream()
+        for id in ("oslo.1", "oslo.2"):
+            with pytest.raises(PartitionUnavailableError):
+                await store.get(OSLO, id)
+        assert await store.presence(PARTITION) == await store.presence("app.nowhere") == "unknown"
+        assert [row.record for row in (await store.near_rows(OSLO, [key_of("oslo.1")], START)).rows] == [record]
+        token = await attach(store)
+        await store.mark_partition(PARTITION, PartitionMarks(presence="present"), token)
+        assert await store.get(OSLO, "oslo.1") == record
+
     # --- lease and upstream --------------------------------------------------------------------------------------
 
     async def test_one_holder_at_a_time_has_the_lease(self, store: NearerStore, clock: FakeClock) -> None:
