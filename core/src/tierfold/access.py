@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tierfold.abc.store import LocalStore
 from tierfold.abc.syncable import NearerStore
-from tierfold.errors import ConfigError, PartitionUnavailableError, StoreUnavailableError
+from tierfold.errors import ConfigError, PartitionUnavailableError, StoreClosedError, StoreUnavailableError
 from tierfold.links.link import Link
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
 from tierfold.tiers import OpenTier
 
 __all__ = ["Access"]
+
+_NOT_WAITED_FOR: Final = "a save cannot wait for it, so the tier in front of it needs writes='behind'"
 
 
 class Access:
@@ -21,23 +24,36 @@ class Access:
         self._tiers, self._links = tiers, links
         self._write_to = 0
         self._reader: LocalStore | None = None
+        self._closed = False
 
     def choose(self) -> None:
         """Decide, after the first attempt to open every tier, which one `save` waits for.
 
         It is the first that is durable, or that might be if it could be reached; with volatile tiers only, the first.
+
+        Raises:
+            ConfigError: It is not local, or the nearest tier is not.
         """
-        self._reader = _local(self._tiers[0])
+        self._reader = _local(self._tiers[0], "the nearest tier must be local")
         for number, tier in enumerate(self._tiers):
             if tier.durable is not False or tier.tier.writes == "behind":
                 self._write_to = number
+                if tier.store is not None:
+                    _local(tier, _NOT_WAITED_FOR)
                 return
+
+    def close(self) -> None:
+        """The tiers are about to be closed."""
+        self._closed = True
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError("the data layer is closed")
 
     @property
     def reader(self) -> LocalStore:
         """The nearest tier."""
-        if self._reader is None:
-            self._reader = _local(self._tiers[0])
+        assert self._reader is not None, "there are no repositories before the layer is open"
         return self._reader
 
     @property
@@ -47,16 +63,17 @@ class Access:
         Raises:
             StoreUnavailableError: It cannot be reached now.
         """
+        self._require_open()
         tier = self._tiers[self._write_to]
         if tier.store is None:
             raise StoreUnavailableError(f"tier {tier.name!r}, which makes writes durable, cannot be reached")
-        return _local(tier)
+        return _local(tier, _NOT_WAITED_FOR)
 
     @property
     def holder(self) -> LocalStore:
         """The tier that has every write which waits for its partition: what is in front of it are caches."""
         tier = self._tiers[self._write_to]
-        return self.reader if tier.store is None else _local(tier)
+        return self.reader if tier.store is None else _local(tier, _NOT_WAITED_FOR)
 
     @property
     def durable(self) -> bool:
@@ -71,7 +88,8 @@ class Access:
         Raises:
             PartitionUnavailableError: It is not here and no farther tier can be reached.
         """
-        near = _near(self._tiers[tier])
+        self._require_open()
+        near = self._tiers[tier].near
         if await near.presence(partition) == "unknown":
             if tier >= len(self._links):
                 raise PartitionUnavailableError(partition, "this layer was opened without the tier that holds it")
@@ -95,6 +113,7 @@ class Access:
 
     async def segments(self, type: str) -> tuple[list[SegmentName], bool]:
         """Every segment of a type that any tier knows, and whether all tiers could be asked."""
+        self._require_open()
         found: set[SegmentName] = set()
         all_asked = True
         for tier in self._tiers:
@@ -127,7 +146,7 @@ class Access:
         for write, written in zip(writes, commit.written, strict=True):
             if written.record is not None:
                 copies.setdefault(write.segment, []).append((written.record, written.replaced))
-        cache = _near(self._tiers[number])
+        cache = self._tiers[number].near
         for segment, records in copies.items():
             if not await cache.write_through(segment, records):
                 await self._links[number].refresh(segment.partition)
@@ -138,7 +157,7 @@ class Access:
             cache, source = self._tiers[number].store, self._tiers[number + 1].store
             if not isinstance(cache, LocalStore) or not isinstance(source, LocalStore):
                 return
-            if await _near(self._tiers[number]).presence(segment.partition) == "present":
+            if await self._tiers[number].near.presence(segment.partition) == "present":
                 held, told = cache.find_held(segment, id), source.find_held(segment, id)
                 if told is not None and (held is None or held.hash != told.hash):
                     await self._links[number].refresh(segment.partition)
@@ -154,13 +173,7 @@ async def _segments(tier: OpenTier) -> Sequence[SegmentName]:
     return tier.store.segments() if isinstance(tier.store, LocalStore) else (await tier.store.feed(None)).segments
 
 
-def _local(tier: OpenTier) -> LocalStore:
+def _local(tier: OpenTier, reason: str) -> LocalStore:
     if not isinstance(tier.store, LocalStore):
-        raise ConfigError(f"tier {tier.name!r} ({tier.dsn.scheme}:) cannot be the nearest one: it is not local")
-    return tier.store
-
-
-def _near(tier: OpenTier) -> NearerStore:
-    if not isinstance(tier.store, NearerStore):
-        raise StoreUnavailableError(f"tier {tier.name!r} cannot be reached")
+        raise ConfigError(f"tier {tier.name!r} ({tier.dsn.scheme}:) is not local; {reason}")
     return tier.store

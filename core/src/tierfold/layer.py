@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import MappingProxyType
 from typing import Any, Final, TypeVar, overload
 from weakref import WeakSet
@@ -13,9 +13,9 @@ import anyio
 from tierfold.access import Access
 from tierfold.catalog import Catalog
 from tierfold.config import duration_s
-from tierfold.errors import ConfigError, StoreClosedError
+from tierfold.errors import ConfigError, StoreClosedError, StoreError
 from tierfold.events import Subscription
-from tierfold.links.link import LOCAL_INTERVAL_S, Link
+from tierfold.links.link import Link
 from tierfold.links.runner import LinkServices
 from tierfold.model import Change
 from tierfold.repository import Repository
@@ -74,7 +74,14 @@ class DataLayer:
             if timeout_s is not None:
                 self._close_timeout_s = timeout_s
             self._stop.set()
-            await self._supervisor.stop()
+        await self._supervisor.stop()
+
+    async def leave(self) -> None:
+        """Close, and end what `start` began, in the same task. Called by `tierfold.open`."""
+        try:
+            await self.aclose()
+        finally:
+            await self._supervisor.leave()
 
     async def _work(self, started: Callable[[], None]) -> None:
         async with AsyncExitStack() as stack:
@@ -84,17 +91,27 @@ class DataLayer:
                 for link in self._link_list:
                     tasks.start_soon(link.serve)
                 tasks.start_soon(self._look)
-                await self._first_look()
-                self._access.choose()
-                started()
-                await self._stop.wait()
-                await self._last_run()
+                refusal = await self._first_look()
+                if refusal is None:
+                    started()
+                    await self._stop.wait()
+                    await self._last_run()
                 tasks.cancel_scope.cancel()
+            self._access.close()
+            # Raised here, and not where it arose, for a task group would wrap it.
+            if refusal is not None:
+                raise refusal
 
-    async def _first_look(self) -> None:
+    async def _first_look(self) -> ConfigError | None:
+        """Wait until every link had its chance. Returns what contradicts itself, for waiting would not mend that."""
         with anyio.move_on_after(_FIRST_LOOK_S):
             for link in self._link_list:
                 await link.attempted.wait()
+        try:
+            self._access.choose()
+        except ConfigError as error:
+            return error
+        return next((link.refusal for link in self._link_list if link.refusal is not None), None)
 
     async def _last_run(self) -> None:
         with anyio.move_on_after(self._close_timeout_s):
@@ -107,7 +124,8 @@ class DataLayer:
             await anyio.sleep(_LOOK_EVERY_S)
             if self._link_list or not all(each.closed for each in self._subscriptions):
                 for tier in self._tiers:
-                    tier.look()
+                    with suppress(StoreError):  # whoever reads or links meets it, too, and says so
+                        tier.look()
 
     def _require_open(self) -> None:
         if self._closed:
@@ -208,7 +226,7 @@ def _links(tiers: Sequence[OpenTier], services: LinkServices) -> list[Link]:
     links: list[Link] = []
     farther: Link | None = None
     for near, far in zip(reversed(tiers[:-1]), reversed(tiers[1:]), strict=True):
-        interval_s = LOCAL_INTERVAL_S if far.tier.interval is None else duration_s(far.tier.interval)
+        interval_s = None if far.tier.interval is None else duration_s(far.tier.interval)
         farther = Link(near, far, interval_s, farther, services)
         links.append(farther)
     return links[::-1]

@@ -15,7 +15,7 @@ from tierfold.abc.clock import Clock
 from tierfold.catalog import Catalog
 from tierfold.config import Config, Tier, read_config
 from tierfold.digest import Hasher
-from tierfold.dsn import parse_dsn
+from tierfold.dsn import Dsn, parse_dsn
 from tierfold.entities.ids import check_prefix
 from tierfold.errors import ConfigError
 from tierfold.layer import DataLayer
@@ -83,7 +83,7 @@ class Opening:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._layer is not None:
-            await self._layer.aclose()
+            await self._layer.leave()
 
     def __await__(self) -> Generator[Any, Any, DataLayer]:
         if not runs_on_asyncio():
@@ -95,9 +95,12 @@ class Opening:
         plugins = load_plugins(file.plugins, self._plugins)
         stores = plugins.stores()
         dsns = [parse_dsn(tier.url, stores, plugins.failed()) for tier in file.tiers]
-        context = OpenContext(self._clock or _wall_ms, _random_bytes(self._seed))
-        services = LinkServices(context, context.random_bytes(16), plugins.resolver, lru_cache(maxsize=1024)(Hasher))
-        catalog = Catalog(check_prefix(file.prefix), plugins, file.entities, context.random_bytes)
+        for dsn in dsns:
+            _require_this_loop(dsn)
+        # The seed is for ids alone: stores and holders of leases must not be taken for each other.
+        context = OpenContext(self._clock or _wall_ms, os.urandom)
+        services = LinkServices(context, os.urandom(16), plugins.resolver, lru_cache(maxsize=1024)(Hasher))
+        catalog = Catalog(check_prefix(file.prefix), plugins, file.entities, _random_bytes(self._seed))
         return DataLayer(name_tiers(file.tiers, dsns), catalog, services, self._close_timeout_s)
 
     def _read_config(self) -> Config:
@@ -107,6 +110,13 @@ class Opening:
         if written or self._prefix is not None:
             raise ConfigError("tiers and prefix stand in the configuration file or in the code, not in both")
         return read_config(Path(self._config))
+
+
+def _require_this_loop(dsn: Dsn) -> None:
+    loop = "asyncio" if runs_on_asyncio() else "trio"
+    if loop not in dsn.spec.async_backends:
+        works_on = " and ".join(dsn.spec.async_backends)
+        raise ConfigError(f"a store of the scheme {dsn.scheme!r} works on {works_on}, not on {loop}")
 
 
 def _wall_ms() -> int:

@@ -63,15 +63,23 @@ class Supervisor:
             await self._abandon()
             raise
         if not self._started:
-            await self.stop()
+            try:
+                await self.stop()
+            finally:
+                await self.leave()
 
     async def stop(self) -> None:
-        """Wait for the end of the work, which was told to end."""
+        """Wait for the end of the work, which was told to end. In any task, and as often as you like."""
         with anyio.CancelScope(shield=True):
             await self._ended.wait()
-        await self._leave_group()
         if self._error is not None:
             raise self._error
+
+    async def leave(self) -> None:
+        """The last thing, in the task and the cancel scope that called `start`: scopes must nest."""
+        if self._group is not None:
+            group, self._group = self._group, None
+            await group.__aexit__(None, None, None)
 
     def cancel(self) -> None:
         """End the work where it is."""
@@ -84,13 +92,7 @@ class Supervisor:
         self.cancel()
         with anyio.CancelScope(shield=True):
             await self._ended.wait()
-        await self._leave_group()
-
-    async def _leave_group(self) -> None:
-        """Outside of every cancel scope that was entered after the group: scopes must nest."""
-        if self._group is not None:
-            group, self._group = self._group, None
-            await group.__aexit__(None, None, None)
+        await self.leave()
 
     async def _run(self) -> None:
         try:
