@@ -1,0 +1,161 @@
+"""One simulated store: an image of rows, the processes that have it open, and its clock. All the code is ours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Coroutine
+from random import Random
+from typing import Any, Final, TypeVar
+
+from tierfold.clock import day_of
+from tierfold.digest import sum_bytes
+from tierfold.kv.memory import MemoryEngine
+from tierfold.kv.sorted_map import SortedMap
+from tierfold.kv.store import KvStore
+from tierfold.layout import CHANGELOG, LOCAL_SIZE, RECORD, SEGMENT_ROWS, end_of, open_row
+from tierfold.model import Digest, Record
+from tierfold.records.leaves import children
+from tierfold.specs import OpenContext
+
+__all__ = ["Moment", "Tier", "drive"]
+
+_HASH_START: Final = LOCAL_SIZE - 16
+T = TypeVar("T")
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, as those of a store on the memory engine."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        answer: T = done.value
+        return answer
+    coroutine.close()
+    raise AssertionError("the store suspended")
+
+
+class Moment:
+    """The time that all stores share, before each adds the error of its clock."""
+
+    def __init__(self, ms: int) -> None:
+        self.ms = ms
+
+
+def _copied(rows: SortedMap) -> SortedMap:
+    copy = SortedMap()
+    for key, value in rows.scan(b"", b"\xff"):
+        copy.put(key, value)
+    return copy
+
+
+class Tier:
+    """A store of a tree of tiers.
+
+    Attributes:
+        far: The upstream, None for the root.
+        durable: Whether a crash leaves its rows.
+        processes: Open stores on the same rows, each with an error of its clock; requests go to the first.
+        buried: Tombstones that were collected here, by id.
+    """
+
+    def __init__(self, name: str, far: Tier | None, durable: bool, moment: Moment, random: Random) -> None:
+        self.name, self.far, self.durable = name, far, durable
+        self._moment, self._random = moment, random
+        self.rows = SortedMap()
+        self.processes: list[KvStore] = []
+        self.offset_ms = 0
+        self.backup: SortedMap | None = None
+        self.paused = False
+        self.buried: dict[str, Digest] = {}
+        self._places = 0
+        self._records: dict[bytes, tuple[str, Record]] = {}
+        self.move()
+
+    @property
+    def store(self) -> KvStore:
+        return self.processes[0]
+
+    def now_ms(self) -> int:
+        return self._moment.ms + self.offset_ms
+
+    # --- files and processes -------------------------------------------------------------------------------------
+
+    def move(self) -> None:
+        """Open what is there at a new place, as a copy."""
+        self._places += 1
+        self.reopen()
+
+    def reopen(self) -> None:
+        self._engines: list[MemoryEngine] = []
+        self.processes = [self.open_process()]
+
+    def open_process(self, offset_ms: int = 0) -> KvStore:
+        """One more program on the same rows, with an error of its own clock."""
+        engine = MemoryEngine(f"{self.name}/{self._places}")
+        engine.rows = self.rows
+        self._engines.append(engine)
+        context = OpenContext(lambda: self.now_ms() + offset_ms, self._random.randbytes)
+        store = KvStore(engine, context)
+        drive(store.identify())
+        return store
+
+    def crash(self) -> None:
+        """Its processes die; a volatile store loses everything and becomes another one."""
+        if self.durable:
+            self.reopen()
+        else:
+            self.rows = SortedMap()
+            self.buried.clear()
+            self.move()
+
+    def back_up(self) -> None:
+        self.backup = _copied(self.rows)
+
+    def restore(self, *, in_place: bool) -> None:
+        assert self.backup is not None
+        self.rows = _copied(self.backup)
+        if in_place:
+            self.reopen()
+        else:
+            self.move()
+
+    # --- looking from outside ------------------------------------------------------------------------------------
+
+    def held(self) -> dict[str, Record]:
+        """Every row by id, tombstones included, read past the code that is tested."""
+        found = {}
+        for _, value in self.rows.scan(RECORD, end_of(RECORD)):
+            hash = value[_HASH_START:LOCAL_SIZE]
+            known = self._records.get(hash)
+            if known is None:
+                record = Record("", value[LOCAL_SIZE:-4], Digest(hash))
+                known = self._records[hash] = (record.id, record)
+            found[known[0]] = known[1]
+        return found
+
+    def commits(self) -> int:
+        """A number that every commit changes."""
+        return sum(engine.commits for engine in self._engines)
+
+    def check_sums(self) -> None:
+        """Whether what is kept incrementally is what its rows add up to."""
+        with self.store.snapshot() as reading:
+            for number, row in SEGMENT_ROWS.rows(reading.txn):
+                live, tombstones = 0, Counter[int]()
+                for key, value in self.rows.scan(RECORD + number, end_of(RECORD + number)):
+                    each = open_row(key, value)
+                    total = int.from_bytes(each.hash, "big")
+                    if each.deleted:
+                        tombstones[day_of(each.stamp)] += total
+                    else:
+                        live += total
+                    entry = CHANGELOG + number + each.seq.to_bytes(8, "big")
+                    assert self.rows.get(entry) == key[5:], "a row has no changelog entry"
+                leaves, _ = children(reading.txn, number, "")
+                assert sum_bytes(live) == row.live_sum, "live sum"
+                assert sum(int.from_bytes(each, "big") for each in leaves) % 2**64 == live % 2**64, "leaves"
+                kept = {day: total for day, (total, _) in row.tombstones.items()}
+                assert kept == {day: sum_bytes(total) for day, total in tombstones.items()}, "tombstone sums"
+                assert row.live + row.deleted == sum(
+                    1 for _ in self.rows.scan(CHANGELOG + number, end_of(CHANGELOG + number))
+                )
