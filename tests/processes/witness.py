@@ -42,9 +42,10 @@ class Witness:
 
     def check_shared(self, holdings: Holdings, conflicts: Iterable[Record]) -> None:
         """No shared note ever gave way to an older one, the newest are there, and only they were in conflict."""
-        assert self.older == []
+        assert self.older == [], f"{self.older} became older"
         shared = {f"both.s{number}" for number in range(SHARED_IDS)}
         for id in shared:
             newest = {text for told in (self._offered, self._kept) for (_, each), text in told.items() if each == id}
-            assert holdings.texts()[id] in newest
-        assert {record.id for record in conflicts} <= shared
+            assert holdings.texts()[id] in newest, f"{id} is {holdings.texts()[id]}, the newest are {newest}"
+        contested = {record.id for record in conflicts}
+        assert contested <= shared, f"{contested - shared} had one writer each"
