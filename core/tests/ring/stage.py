@@ -1,0 +1,109 @@
+"""Stores on the memory engine, driven without an event loop: their coroutines never suspend."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+from tierfold.abc.syncable import SyncableStore
+from tierfold.kv.memory import MemoryEngine
+from tierfold.kv.store import KvStore
+from tierfold.layout import RECORD, end_of, open_row
+from tierfold.link.partition import PartitionRun, Terms
+from tierfold.link.report import RunReport
+from tierfold.model import Record, SegmentName, Write
+from tierfold.records.answering import record_of
+from tierfold.records.session import WriteSession
+from tierfold.records.snapshot import Snapshot
+from tierfold.resolve import LWW
+from tierfold.testing.fakes import FakeClock, fake_context
+
+__all__ = ["PARTITION", "SENSORS", "Store", "drive", "ids", "link", "run", "terms"]
+
+T = TypeVar("T")
+PARTITION: Final = "app.oslo"
+SENSORS: Final = SegmentName("Sensor", PARTITION)
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        answer: T = done.value
+        return answer
+    coroutine.close()
+    raise AssertionError("the coroutine suspended")
+
+
+class Store:
+    """One memory store with what tests say to it."""
+
+    def __init__(self, seed: int, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.engine = MemoryEngine(f"memory/{seed}")
+        self.kv = KvStore(self.engine, fake_context(self.clock, seed))
+        drive(self.kv.identify())
+
+    def save(self, id: str, payload: bytes | None = b"\xa0", segment: SegmentName = SENSORS) -> Record:
+        return self.save_many([id], payload, segment)[0]
+
+    def save_many(
+        self, ids: list[str], payload: bytes | None = b"\xa0", segment: SegmentName = SENSORS
+    ) -> list[Record]:
+        self.clock.advance(ms=1)
+        commit = drive(self.kv.write([Write(segment, id, payload) for id in ids]))
+        return [written.record for written in commit.written if written.record is not None]
+
+    def delete(self, id: str, segment: SegmentName = SENSORS) -> Record:
+        return self.save(id, None, segment)
+
+    def held(self, segment: SegmentName = SENSORS) -> dict[str, Record]:
+        """Every row of a segment, tombstones included, whatever the presence."""
+        with self.kv.snapshot() as reading:
+            state = reading.find(segment)
+            if state is None:
+                return {}
+            low = RECORD + state.number
+            rows = [record_of(state, open_row(key, value)) for key, value in reading.txn.scan(low, end_of(low))]
+            return {record.id: record for record in rows}
+
+    @contextmanager
+    def writing(self) -> Iterator[WriteSession]:
+        """A transaction that is committed at the end."""
+        txn = self.engine.begin()
+        session = WriteSession(txn, self.kv._opened)
+        yield session
+        session.flush()
+        txn.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Snapshot[Any]]:
+        with self.kv.snapshot() as reading:
+            yield reading
+
+
+def link(near: Store, far: Store) -> int:
+    """Take the lease and attach; returns the fencing token."""
+    lease = drive(near.kv.lease("up", b"test", 60))
+    assert lease is not None
+    drive(near.kv.attach("up", drive(far.kv.identity()).store, lease.token))
+    return lease.token
+
+
+def terms(near: Store, token: int, *, page_bytes: int = 1_000_000, refused: frozenset[str] = frozenset()) -> Terms:
+    peer = drive(near.kv.identity()).store
+    hasher = near.kv._opened.hasher
+    return Terms("up", peer, token, None, page_bytes, near.clock, lambda _: LWW, refused, hasher)
+
+
+def run(near: Store, far: Store, *, page_bytes: int = 1_000_000, over: SyncableStore | None = None) -> RunReport:
+    """One run over the partition; ``over`` stands between it and the farther store."""
+    agreed = terms(near, link(near, far), page_bytes=page_bytes)
+    return drive(PartitionRun(near.kv, over or far.kv, PARTITION, agreed).run())
+
+
+def ids(store: Store) -> list[str]:
+    """Ids of the live records."""
+    return sorted(id for id, record in store.held().items() if not record.deleted)
