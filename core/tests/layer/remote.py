@@ -20,6 +20,21 @@ class NoOptions(Struct, frozen=True):
     """``remote:`` has none."""
 
 
+class _Now(Fault):
+    """Whatever fault is in use now."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__()
+        self.fault = fault
+
+    async def before(self, name: str) -> None:
+        self.fault.calls.append(name)
+        await self.fault.before(name)
+
+    async def after(self, name: str) -> None:
+        await self.fault.after(name)
+
+
 class Remote:
     """Provides ``remote:``. Its content outlives every layer that opens it, like that of a server.
 
@@ -27,13 +42,23 @@ class Remote:
         fault: What happens around its calls.
         reachable: Whether it can be opened.
         opened: How often it was.
+        runs: How often a link began a run with it.
     """
 
     def __init__(self, fault: Fault | None = None, *, reachable: bool = True) -> None:
         self.fault = fault or Fault()
+        self._now = _Now(self.fault)
         self.reachable = reachable
         self.opened = 0
         self.store: KvStore | None = None
+
+    def use(self, fault: Fault) -> None:
+        """From now on, calls meet this fault."""
+        self.fault = self._now.fault = fault
+
+    @property
+    def runs(self) -> int:
+        return self.fault.calls.count("declarations")
 
     @hookimpl
     def provide_stores(self) -> list[StoreSpec[NoOptions]]:
@@ -47,4 +72,4 @@ class Remote:
         if self.store is None:
             self.store = KvStore(MemoryEngine("server"), context)
             await self.store.identify()
-        yield faulty(self.store, self.fault)
+        yield faulty(self.store, self._now)
