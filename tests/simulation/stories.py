@@ -408,15 +408,14 @@ def stalled_holder_of_the_lease() -> None:
 
 
 def page_from_before_a_write_through() -> None:
-    """A cache gets a copy of what was saved behind it while an older page is on its way."""
+    """A cache gets a copy of what was saved behind it while an older page is on its way, with the copy before it."""
     story = Story(PAIR, volatile=[1])
-    story.save(story.root, "b")
-    run = story.stop_before(story.near, "snapshot_page")
     story.save(story.root)
-    while run.request is not None and run.request.method != "changes":
-        story.world.step(run)
-    story.world.step(run)
-    story.promise(story.live(story.near) == {"a", "b"}, "nothing was hydrated")
+    story.sync()
+    story.save(story.root, "b")
+    story.world.moment.ms += 1
+    story.world.save_through(story.near, "p.a")
+    run = story.stop_behind(story.near, "changes")
     story.world.moment.ms += 1
     story.world.save_through(story.near, "p.a")
     story.finish(run)
@@ -491,7 +490,7 @@ def hydration_and_death() -> None:
     story.evict_and_unregister(story.near)
     story.days(4)
     story.collect(story.root)
-    story.cut_before(story.near, "changes")
+    story.cut_before(story.near, "roots")
     story.sync(story.child)
     story.heal_with("b")
 

@@ -141,15 +141,20 @@ class Access:
         return commit
 
     async def _write_through(self, number: int, writes: Sequence[Write], commit: Commit) -> None:
-        """Copies for one cache. Where it is behind, its link brings it up to date: a program reads what it wrote."""
+        """Copies for one cache. Where it is behind, its link brings it up to date: a program reads what it wrote.
+
+        A copy of a partition that is being brought down does not enter, and may be newer than what comes down.
+        """
         copies: dict[SegmentName, list[tuple[Record, Digest]]] = {}
         for write, written in zip(writes, commit.written, strict=True):
             if written.record is not None:
                 copies.setdefault(write.segment, []).append((written.record, written.replaced))
         cache = self._tiers[number].near
+        link = self._links[number]
         for segment, records in copies.items():
-            if not await cache.write_through(segment, records):
-                await self._links[number].refresh(segment.partition)
+            entered = await cache.write_through(segment, records)
+            if not entered or (link.is_at(segment.partition) and await cache.presence(segment.partition) != "present"):
+                await link.refresh(segment.partition)
 
     async def catch_up(self, segment: SegmentName, id: str) -> None:
         """Bring the caches up to what the tier behind them holds under an id, where they are behind."""

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
-from core.tests.layer.remote import Remote
+from core.tests.layer.remote import NoOptions, Remote
 from core.tests.layer.waiting import until
 
 import tierfold
+from tierfold.kv.memory import MemoryEngine
+from tierfold.kv.store import KvStore
+from tierfold.spi import (
+    Changes,
+    EntityStore,
+    Identity,
+    OpenContext,
+    Position,
+    Scan,
+    SegmentName,
+    StoreId,
+    StoreSpec,
+    hookimpl,
+)
 from tierfold.testing.faults import FlakyStore
 
 pytestmark = pytest.mark.anyio
@@ -216,3 +232,108 @@ async def test_memory_in_front_of_disk_does_not_outgrow_what_is_read(tmp_path: P
         store = data.tiers[0].store
         assert store is not None
         assert [segment.partition for segment in (await store.feed(None)).segments] == ["app.s1"]
+
+
+class GatedDisk:
+    """Provides ``disk:``, a local tier that counts as durable and can be stopped in the middle of an answer."""
+
+    def __init__(self) -> None:
+        self.store: GatedStore | None = None
+
+    @hookimpl
+    def provide_stores(self) -> list[StoreSpec[NoOptions]]:
+        return [StoreSpec("disk", self.open, NoOptions)]
+
+    @asynccontextmanager
+    async def open(self, location: str, options: NoOptions, context: OpenContext) -> AsyncGenerator[EntityStore]:
+        self.store = GatedStore(MemoryEngine("disk"), context)
+        await self.store.identify()
+        yield self.store
+
+
+class GatedStore(KvStore):
+    """Stops before or behind the calls named in `gates`, each once, until the event is set; `stopped` says where."""
+
+    def __init__(self, engine: MemoryEngine, context: OpenContext) -> None:
+        super().__init__(engine, context)
+        self.gates: dict[str, anyio.Event] = {}
+        self.stopped: set[str] = set()
+
+    async def identity(self) -> Identity:
+        return Identity((await super().identity()).store, durable=True)
+
+    async def snapshot_page(self, segment: SegmentName, after: bytes, limit_bytes: int) -> Scan:
+        page = await super().snapshot_page(segment, after, limit_bytes)
+        await self.stop("behind snapshot_page")
+        return page
+
+    async def changes(
+        self, segment: SegmentName, after: Position | None, limit_bytes: int, echo: StoreId | None
+    ) -> Changes:
+        await self.stop("before changes")
+        changes = await super().changes(segment, after, limit_bytes, echo)
+        await self.stop("behind changes")
+        return changes
+
+    async def stop(self, where: str) -> None:
+        gate = self.gates.get(where)
+        if gate is not None:
+            self.stopped.add(where)
+            await gate.wait()
+
+
+@pytest.mark.parametrize("where", ["behind snapshot_page", "before changes", "behind changes"])
+async def test_a_save_while_its_partition_comes_down_can_be_read_by_who_made_it(where: str) -> None:
+    disk = GatedDisk()
+    async with tierfold.open("memory:", "disk:", plugins=[disk]) as data:
+        things = data.repo(Thing)
+        store = disk.store
+        assert store is not None
+        await things.save(Thing(id="oslo.1", n=1))
+        for gate in ("behind snapshot_page", "before changes", "behind changes"):
+            store.gates[gate] = anyio.Event()
+            if gate != where:
+                store.gates[gate].set()
+        seen: list[int] = []
+
+        async def save_and_read() -> None:
+            await things.save(Thing(id="oslo.1", n=2))
+            found = await things.get("oslo.1")
+            seen.append(-1 if found is None else found.n)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(things.get, "oslo.1")
+            await until(lambda: where in store.stopped)
+            tasks.start_soon(save_and_read)
+            await anyio.wait_all_tasks_blocked()
+            store.gates[where].set()
+        assert seen == [2]
+
+
+async def test_nobody_reads_a_partition_before_all_of_it_is_here() -> None:
+    """The changelog behind the snapshot belongs to it."""
+    disk = GatedDisk()
+    async with tierfold.open("memory:", "disk:", plugins=[disk]) as data:
+        things = data.repo(Thing)
+        store = disk.store
+        assert store is not None
+        await things.save(Thing(id="oslo.1", n=1))
+        store.gates = {"behind snapshot_page": anyio.Event(), "before changes": anyio.Event()}
+        seen: list[int] = []
+
+        async def read() -> None:
+            found = await things.get("oslo.1")
+            seen.append(-1 if found is None else found.n)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await until(lambda: "behind snapshot_page" in store.stopped)
+            async with anyio.create_task_group() as writing:
+                writing.start_soon(things.save, Thing(id="oslo.1", n=2))
+                await anyio.wait_all_tasks_blocked()
+                store.gates["behind snapshot_page"].set()
+                await until(lambda: "before changes" in store.stopped)
+                tasks.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+                store.gates["before changes"].set()
+        assert seen == [2, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from core.tests.layer.remote import Remote
 from core.tests.layer.waiting import until
@@ -73,7 +74,7 @@ async def test_one_save_causes_one_run_that_moves_something_and_then_silence(tmp
                     moving.append(report)
                 last = report
                 feeds.append([(await store.feed(None)).token for store in stores(data)])
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
         assert [(report.pushed, report.pulled, report.verified) for report in moving] == [(1, 0, True)]
         assert feeds[-1] == feeds[len(feeds) // 2]
 
@@ -96,7 +97,7 @@ async def test_a_busy_writers_commits_are_carried_in_batches() -> None:
         before = remote.runs
         for n in range(200):
             await data.repo(Thing).save(Thing(n=n))
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         await until(lambda: not data.dirty)
         assert remote.store is not None
         assert len(remote.store.segments()) == 1
@@ -311,7 +312,7 @@ async def test_one_program_runs_a_link_and_the_others_write(tmp_path: Path) -> N
     tiers = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
     async with tierfold.open(*tiers) as one:
         async with tierfold.open(*tiers) as other, tierfold.open(tiers[1]) as far:
-            await until(lambda: [*other.links.values()][0].status.state == "elsewhere")
+            await until(lambda: next(iter(other.links.values())).status.state == "elsewhere")
             saved = await other.repo(Thing).save(Thing())
             async with far.events() as events:
                 await until(lambda: not other.dirty)
@@ -331,7 +332,7 @@ async def test_a_program_takes_a_link_over_as_soon_as_the_other_closes(tmp_path:
         with anyio.fail_after(5):
             await other.repo(Thing).save(Thing())
             assert (await other.sync_now()).verified is True
-        assert [*other.links.values()][0].status.state == "idle"
+        assert next(iter(other.links.values())).status.state == "idle"
 
 
 async def test_who_does_not_run_the_link_hydrates_all_the_same(tmp_path: Path) -> None:
@@ -339,7 +340,7 @@ async def test_who_does_not_run_the_link_hydrates_all_the_same(tmp_path: Path) -
     async with tierfold.open(tiers[1]) as far:
         saved = await far.repo(Thing).save(Thing())
         async with tierfold.open(*tiers), tierfold.open(*tiers) as other:
-            assert [*other.links.values()][0].status.state == "elsewhere"
+            assert next(iter(other.links.values())).status.state == "elsewhere"
             with anyio.fail_after(5):
                 assert await other.repo(Thing).get(saved.id) == saved
                 assert await other.repo(Thing).get("rome.none") is None

@@ -243,9 +243,10 @@ class PartitionRun:
     # --- hydrate and pull ----------------------------------------------------------------------------------------
 
     async def _hydrate(self) -> None:
-        """Bring every segment down in key order, then hold the partition."""
+        """Bring every segment down in key order, and what changed meanwhile; only then the partition can be read."""
         for segment in self._segments.values():
             await self._hydrate_segment(segment)
+            await self._read_changes(segment)
         marks = PartitionMarks(presence="present")
         await self._near.mark_partition(self._partition, marks, self._terms.token)
         self.report.hydrated += 1
@@ -275,8 +276,10 @@ class PartitionRun:
         if not segment.known:
             await self._descend(segment, segment.far, learn=True)
             return
-        if segment.state.pulled == segment.far.position and not self._restored and not self.report.hydrated:
-            return
+        if (segment.state.pulled != segment.far.position or self._restored) and not self.report.hydrated:
+            await self._read_changes(segment)
+
+    async def _read_changes(self, segment: _Segment) -> None:
         echo = None if self._restored else self._terms.peer
         more = True
         while more:

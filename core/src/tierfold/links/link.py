@@ -164,6 +164,10 @@ class Link:
         reason = f"the process that runs its link has not brought it in {ELSEWHERE_S:g} s"
         raise PartitionUnavailableError(partition, reason)
 
+    def is_at(self, partition: str) -> bool:
+        """Whether a run over the partition is under way in this program."""
+        return self._runner is not None and self._runner.is_at(partition)
+
     async def refresh(self, partition: str) -> None:
         """Pull one partition now, for a cache that is behind; what prevents it is left to the link's own runs."""
         runner = self._runner

@@ -161,8 +161,12 @@ class Runner:
         if not await self.hold():
             raise LinkFencedError("the lease of this link ran out")
 
+    def is_at(self, partition: str) -> bool:
+        """Whether a run over the partition is under way, or waits for one."""
+        return partition in self._locks
+
     async def refresh(self, partition: str) -> None:
-        """Run one partition. The lease is held."""
+        """Run one partition, after the run under way. The lease is held."""
         await self._run_partition(partition, await self._terms())
 
     async def hydrate(self, partition: str, *, keep: bool = False) -> None:
