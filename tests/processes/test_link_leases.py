@@ -127,9 +127,10 @@ def test_when_the_holder_is_killed_another_takes_over_after_the_lease(office: Of
 
 
 def test_a_reader_brings_its_partition_down_itself_when_the_holder_stalls(office: Office) -> None:
-    holder, reader, elsewhere = office.open(), office.open(), office.open_elsewhere()
+    holder, reader, elsewhere = office.open(trapped=True), office.open(), office.open_elsewhere()
     elsewhere.ask("save", "bergen", "a", "far")
-    holder.stop()
+    holder.begin("freeze")
+    holder.wait_until_stopped()
     asked = reader.begin("get", "bergen.a")
     eventually(lambda: examine(office.near).presence.get("app.bergen") == "unknown")
     office.clock.move(LEASE_MS)
@@ -171,6 +172,23 @@ def test_a_stalled_holder_is_fenced_off_and_writes_nothing(office: Office, call:
     assert after.conflicts == []
     holder.kill()
     assert FENCED in holder.complaints or call == "roots"  # a run that finds others writing ends without a write
+
+
+@pytest.mark.parametrize("call", ["register", "snapshot_page", "settle"])
+def test_a_reader_who_is_fenced_off_while_bringing_a_partition_down_gets_it_from_the_new_holder(
+    office: Office, call: str
+) -> None:
+    holder, heir, elsewhere = office.open(trapped=True), office.open(), office.open_elsewhere()
+    elsewhere.ask("save", "bergen", "a", "far")
+    holder.ask("arm", call)
+    asked = holder.begin("get", "bergen.nobody")
+    holder.wait_until_stopped()
+    office.clock.move(LEASE_MS)
+    assert heir.ask("get", "bergen.a") == "far"
+    holder.go_on()
+    assert holder.end(asked) is None
+    assert holder.ask("get", "bergen.a") == "far"
+    assert office.agreed().texts() == {"bergen.a": "far"}
 
 
 def test_a_batch_that_a_stalled_holder_sends_late_is_refused_whole(office: Office) -> None:

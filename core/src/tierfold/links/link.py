@@ -20,7 +20,7 @@ from tierfold.errors import (
     TierfoldError,
 )
 from tierfold.link.report import RunReport
-from tierfold.links.runner import LinkServices, Runner
+from tierfold.links.runner import LEASE_S, LinkServices, Runner
 from tierfold.status import LinkReport, LinkState, LinkStatus
 from tierfold.tiers import OpenTier
 from tierfold.wake import Signal
@@ -69,7 +69,7 @@ class Link:
         self.name = far.name
         self._near, self._far, self._farther, self._services = near, far, farther, services
         self._given_interval_s = interval_s
-        self._interval_s = LOCAL_INTERVAL_S if interval_s is None else interval_s
+        self._interval_s = LOCAL_INTERVAL_S if interval_s is None else max(interval_s, _GAP_S)
         self._wake = Signal()
         self._requests: list[_Request] = []
         self._runner: Runner | None = None
@@ -147,9 +147,18 @@ class Link:
             raise PartitionUnavailableError(partition, reason)
         try:
             if await runner.hold() or await self._wait_elsewhere(runner, partition, keep):
-                await runner.hydrate(partition, keep=keep)
+                await self._hydrate(runner, partition, keep)
         except (StoreUnavailableError, LinkFencedError) as error:
             raise PartitionUnavailableError(partition, str(error)) from error
+
+    async def _hydrate(self, runner: Runner, partition: str, keep: bool) -> None:
+        """Another process that takes the link over in the middle of it goes on with it."""
+        try:
+            await runner.hydrate(partition, keep=keep)
+        except LinkFencedError:
+            runner.lose_lease()
+            if await self._wait_elsewhere(runner, partition, keep):
+                await runner.hydrate(partition, keep=keep)
 
     async def _wait_elsewhere(self, runner: Runner, partition: str, keep: bool) -> bool:
         """Ask the process that runs the link, and wait; True when the lease came to this one meanwhile."""
@@ -276,7 +285,9 @@ class Link:
         started_s = anyio.current_time()
         self._elsewhere = not await runner.hold()
         if self._elsewhere:
-            return await self._compare_elsewhere(runner, asked), self._interval_s
+            report = await self._compare_elsewhere(runner, asked)
+            if self._elsewhere:
+                return report, min(self._interval_s, LEASE_S)
         done = await runner.run()
         report = _public(done, anyio.current_time() - started_s)
         self._error, self._last, self._failures = report.error, report, 0
@@ -290,12 +301,14 @@ class Link:
         return min(_BUSY_S, self._interval_s) if waits else self._interval_s
 
     async def _compare_elsewhere(self, runner: Runner, asked: bool) -> LinkReport:
-        """Another process runs the link: watch it until both sides hold the same, if somebody asked."""
+        """Another process runs the link: watch it until both sides hold the same, if somebody asked, or it lets go."""
         self._error, self._failures = None, 0
         with anyio.move_on_after(ELSEWHERE_S if asked else 0):
-            while not await runner.is_equal():  # noqa: ASYNC110 - it is another process that makes them equal
+            while self._elsewhere:
+                if await runner.is_equal():
+                    return LinkReport(True)
                 await anyio.sleep(_POLL_S)
-            return LinkReport(True)
+                self._elsewhere = not await runner.hold()
         return LinkReport(None)
 
     def _fail(self, error: TierfoldError) -> None:
