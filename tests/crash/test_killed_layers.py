@@ -30,7 +30,7 @@ class Scene:
         self.seed = seed
         self.random = Random(seed)
         self.witness = Witness()
-        self.clock = SharedClock(directory / "clock")
+        self.clock = SharedClock(directory / "clock", create=True)
 
     def start(self, *tiers: str | dict[str, Any]) -> Program:
         """Start a program, when the lease of one that was killed is over."""

@@ -10,4 +10,4 @@ from tests.processes.shared_clock import SharedClock
 
 @pytest.fixture
 def clock(tmp_path: Path) -> SharedClock:
-    return SharedClock(tmp_path / "clock")
+    return SharedClock(tmp_path / "clock", create=True)

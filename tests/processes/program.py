@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -52,10 +52,15 @@ def say(*parts: object) -> None:
 
 
 class Trap:
-    """A plugin with a kind of store that freezes its process at a chosen call, as a suspended machine does."""
+    """A plugin with a kind of store that freezes its process at a chosen call, as a suspended machine does.
+
+    It does so between two commits: frozen in the middle of one, a process holds up every writer of the same file, for
+    LMDB's lock is given back by who dies, not by who sleeps.
+    """
 
     def __init__(self) -> None:
         self.call = ""
+        self._engines: list[LmdbEngine] = []
 
     @tierfold.hookimpl
     def provide_stores(self) -> list[StoreSpec[LmdbOptions]]:
@@ -63,7 +68,9 @@ class Trap:
 
     @asynccontextmanager
     async def _open(self, location: str, options: LmdbOptions, context: OpenContext) -> AsyncGenerator[EntityStore]:
-        store = TrappedStore(LmdbEngine(location, options), context)
+        engine = LmdbEngine(location, options)
+        self._engines.append(engine)
+        store = TrappedStore(engine, context)
         store.trap(EVERY_CALL, self._spring)
         try:
             await store.identify()
@@ -74,6 +81,12 @@ class Trap:
     def _spring(self, call: str) -> None:
         if call == self.call:
             self.call = ""
+            self.freeze()
+
+    def freeze(self) -> None:
+        with ExitStack() as stack:
+            for engine in self._engines:
+                stack.enter_context(engine._environment._writing)
             os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -175,6 +188,10 @@ class Program:
     async def arm(self, call: str) -> None:
         """Have this whole process stop behind the next call of that name of a trapped store."""
         self._trap.call = call
+
+    async def freeze(self) -> None:
+        """Stop this whole process, which has trapped stores; answers when it is told to go on."""
+        self._trap.freeze()
 
     # --- work in the background ----------------------------------------------------------------------------------
 

@@ -13,11 +13,11 @@ _SIZE: Final = 8
 
 
 class SharedClock:
-    """Milliseconds since 1970. What one process moves on, all see at once."""
+    """Milliseconds since 1970. What one process moves on, all see at once; the test itself creates it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
-        if not path.exists():
+        if create:
             path.write_bytes(bytes(_SIZE))
         with path.open("r+b") as file:
             self._ahead = mmap.mmap(file.fileno(), _SIZE)
