@@ -94,7 +94,10 @@ class Access:
             if tier >= len(self._links):
                 raise PartitionUnavailableError(partition, "this layer was opened without the tier that holds it")
             await self._links[tier].hydrate(partition)
-        return await near.presence(partition) == "present"
+        presence = await near.presence(partition)
+        if presence == "unknown":
+            raise PartitionUnavailableError(partition, "it was let go of at once")
+        return presence == "present"
 
     async def bring_to_writer(self, segment: SegmentName, id: str | None = None) -> None:
         """Bring a partition down to the tier that `save` waits for.

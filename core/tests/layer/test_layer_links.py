@@ -335,6 +335,33 @@ async def test_a_program_takes_a_link_over_as_soon_as_the_other_closes(tmp_path:
         assert next(iter(other.links.values())).status.state == "idle"
 
 
+async def test_who_waits_for_a_sync_takes_the_link_over_when_it_becomes_free(tmp_path: Path) -> None:
+    tiers = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
+    async with tierfold.open(*tiers) as one, tierfold.open(*tiers) as other:
+        next(iter(one.links.values())).pause()
+        await other.repo(Thing).save(Thing())
+        reports: list[tierfold.SyncReport] = []
+
+        async def sync() -> None:
+            reports.append(await other.sync_now())
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sync)
+                await anyio.wait_all_tasks_blocked()
+                await one.aclose()
+        assert [report.verified for report in reports] == [True]
+
+
+async def test_an_interval_of_nothing_does_not_run_without_rest() -> None:
+    remote = Remote()
+    async with tierfold.open("memory:a", tierfold.Tier("remote:", interval="0s"), plugins=[remote]) as data:
+        await data.sync_now()
+        before = remote.runs
+        await anyio.sleep(0.1)
+        assert remote.runs - before <= 25
+
+
 async def test_who_does_not_run_the_link_hydrates_all_the_same(tmp_path: Path) -> None:
     tiers = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
     async with tierfold.open(tiers[1]) as far:
