@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import tierfold.testing
 from tierfold.testing.suite import deviation, deviation_of
 
 TESTS = """
@@ -70,3 +73,15 @@ def test_a_deviation_tells_its_reason() -> None:
     def marked() -> None: ...
 
     assert (deviation_of(marked), deviation_of(print)) == ("why", None)
+
+
+def test_every_public_name_of_the_kit_exists() -> None:
+    assert all(getattr(tierfold.testing, name) is not None for name in dir(tierfold.testing))
+    with pytest.raises(AttributeError, match="NoSuchSuite"):
+        _ = tierfold.testing.NoSuchSuite
+
+
+def test_a_fake_brings_no_suite_along() -> None:
+    code = "import sys; from tierfold.testing import FakeClock; print('hypothesis' in sys.modules, FakeClock().now_ms)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("False ")

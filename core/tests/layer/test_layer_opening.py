@@ -15,7 +15,7 @@ from core.tests.layer.remote import NoOptions, Remote
 
 import tierfold
 from tierfold.spi import EntityStore, OpenContext, StoreSpec, hookimpl
-from tierfold.testing.faults import FlakyStore, SlowStore
+from tierfold.testing import FakeClock, FlakyStore, SlowStore
 
 pytestmark = pytest.mark.anyio
 
@@ -215,15 +215,19 @@ async def test_a_layer_is_entered_and_left_in_different_tasks() -> None:
 
 
 @pytest.fixture
-async def fixture_data(anyio_backend_name: str) -> AsyncIterator[tierfold.DataLayer]:
-    async with tierfold.open("memory:a", "memory:b") as data:
+async def data() -> AsyncIterator[tierfold.DataLayer]:
+    async with tierfold.open("memory:near", "memory:far", clock=FakeClock(), seed=1) as data:
         yield data
 
 
-async def test_a_layer_can_live_in_a_fixture(fixture_data: tierfold.DataLayer) -> None:
-    saved = await fixture_data.repo(Thing).save(Thing())
-    assert (await fixture_data.sync_now()).verified is True
-    assert await fixture_data.repo(Thing).get(saved.id) == saved
+async def test_a_layer_can_live_in_a_fixture_under_a_clock_that_stands_still(data: tierfold.DataLayer) -> None:
+    data.links["far"].pause()
+    saved = await data.repo(Thing).save(Thing())
+    assert data.dirty
+    data.links["far"].resume()
+    assert (await data.sync_now()).verified
+    assert not data.dirty
+    assert await data.repo(Thing).get(saved.id) == saved
 
 
 async def test_a_cancelled_opening_leaves_nothing_open(tmp_path: Path) -> None:
