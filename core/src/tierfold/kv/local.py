@@ -39,7 +39,8 @@ from tierfold.specs import OpenContext
 __all__ = ["PAYLOAD_LIMIT_BYTES", "EmbeddedStore"]
 
 PAYLOAD_LIMIT_BYTES: Final = 1024 * 1024
-_KNOWN_SEGMENTS: Final = 65_536
+_KNOWN_PARTITIONS: Final = 65_536
+_KNOWN_FINDERS: Final = 4_096
 _HASH_START: Final = LOCAL_SIZE - 16
 
 R = TypeVar("R")
@@ -91,7 +92,7 @@ class EmbeddedStore(LocalStore):
     def find(self, segment: SegmentName, id: str) -> Record | None:
         finder = self._finders.get(segment)
         if finder is None:
-            if len(self._finders) >= _KNOWN_SEGMENTS:
+            if len(self._finders) >= _KNOWN_FINDERS:
                 self._finders.clear()
             finder = self._finders[segment] = self.finder(segment)
         return finder(id)
@@ -145,7 +146,7 @@ class EmbeddedStore(LocalStore):
         if self._present is None:
             return
         reading = Snapshot(txn, self._opened)
-        if reading.counters.presence != self._present_at[1] or len(self._present) >= _KNOWN_SEGMENTS:
+        if reading.counters.presence != self._present_at[1] or len(self._present) >= _KNOWN_PARTITIONS:
             self._present.clear()
         self._present_at = (at, reading.counters.presence)
         if partition not in self._present:
