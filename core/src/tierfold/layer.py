@@ -153,7 +153,7 @@ class DataLayer:
         self._require_open()
         known = self._repositories.get(entity)
         if known is None:
-            kind = self._catalog.kind(entity, self._access.reader)
+            kind = self._catalog.kind(entity, self._access.holder)
             known = self._repositories[entity] = Repository(kind, self._access)
         return known
 

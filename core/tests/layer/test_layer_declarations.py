@@ -186,3 +186,14 @@ async def test_options_that_a_key_strategy_does_not_take_are_named() -> None:
     async with tierfold.open("memory:") as data:
         with pytest.raises(tierfold.ConfigError, match="key strategy 'date' does not take the options"):
             data.repo(Dated)
+
+
+async def test_behind_a_cache_the_catalog_of_the_durable_tier_counts_at_once(tmp_path: Path) -> None:
+    """Also what another program declared a moment ago, which the cache has not heard of."""
+    url = f"lmdb:{tmp_path / 'a'}"
+    async with tierfold.open("memory:", url) as data, tierfold.open(url) as other:
+        data.links["lmdb"].pause()
+        await other.repo(Numbered).save(Numbered(site="a", number=1))
+        assert (await data.repo("Place").save({"site": "b", "number": 2}))["id"] == "b.2"
+        with pytest.raises(tierfold.ConfigError):
+            data.repo(Region)
