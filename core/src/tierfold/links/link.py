@@ -295,10 +295,11 @@ class Link:
 
     def _rest_after(self, done: RunReport) -> float:
         """What could not be had, or was written meanwhile, is soon looked for again; the rest of the link went on."""
-        if done.moved and not done.failed:
-            return _GAP_S
-        waits = done.failed or (done.verified is None and not done.deferred and not done.bad)
-        return min(_BUSY_S, self._interval_s) if waits else self._interval_s
+        if done.failed:
+            return min(_BUSY_S, self._interval_s)
+        if done.verified is None and not done.deferred and not done.bad:
+            return _GAP_S if done.moved else min(_BUSY_S, self._interval_s)
+        return self._interval_s
 
     async def _compare_elsewhere(self, runner: Runner, asked: bool) -> LinkReport:
         """Another process runs the link: watch it until both sides hold the same, if somebody asked, or it lets go."""
