@@ -95,7 +95,7 @@ def scene(tmp_path: Path) -> Scene:
 
 @pytest.mark.parametrize(
     "cycles",
-    [12, pytest.param(200, marks=[pytest.mark.prove, pytest.mark.timeout(600)])],
+    [10, pytest.param(200, marks=[pytest.mark.prove, pytest.mark.timeout(600)])],
 )
 def test_no_acknowledged_write_is_lost_and_no_batch_is_torn_by_kills(scene: Scene, cycles: int) -> None:
     verdict = scene.run(cycles)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from tests.processes.programs import Holdings, Program, examine, url
@@ -57,6 +57,11 @@ def eventually(holds: Callable[[], bool], timeout_s: float = 10) -> None:
 def holders(*programs: Program) -> list[Program]:
     """Those that do not leave the link to another."""
     return [program for program in programs if program.ask("states") != ["elsewhere"]]
+
+
+def slow(*calls: str) -> list[Any]:
+    """Cases for `make prove`."""
+    return [pytest.param(call, marks=pytest.mark.slow) for call in calls]
 
 
 # --- one runs it, the others write and observe -------------------------------------------------------------------
@@ -141,7 +146,7 @@ def test_a_reader_brings_its_partition_down_itself_when_the_holder_stalls(office
 # --- the holder stalls for longer than its lease -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", ["register", "changes", "near_rows", "apply", "roots", "acknowledge"])
+@pytest.mark.parametrize("call", ["changes", "apply", *slow("register", "near_rows", "roots", "acknowledge")])
 def test_a_stalled_holder_is_fenced_off_and_writes_nothing(office: Office, call: str) -> None:
     """A stalled lease holder put an old page over an acknowledged write."""
     holder, heir, elsewhere = office.open(trapped=True), office.open(), office.open_elsewhere()
@@ -174,7 +179,7 @@ def test_a_stalled_holder_is_fenced_off_and_writes_nothing(office: Office, call:
     assert FENCED in holder.complaints or call == "roots"  # a run that finds others writing ends without a write
 
 
-@pytest.mark.parametrize("call", ["register", "snapshot_page", "settle"])
+@pytest.mark.parametrize("call", ["snapshot_page", *slow("register", "settle")])
 def test_a_reader_who_is_fenced_off_while_bringing_a_partition_down_gets_it_from_the_new_holder(
     office: Office, call: str
 ) -> None:
