@@ -144,7 +144,7 @@ async def test_a_durable_tier_that_is_missing_refuses_writes_until_it_is_there(t
         page = await things.query().page()
         assert (page.complete, len(page)) == (False, 0)
         file.unlink()
-        await data.sync_now(timeout_s=5)
+        await data.sync_now(timeout_s=15)
         saved = await things.save(thing)
         assert await things.get(saved.id) == saved
         assert await things.query().all() == [saved]
@@ -196,7 +196,7 @@ async def test_behind_a_cache_own_writes_are_found_while_the_farthest_tier_is_cu
         assert (list(page), page.missing) == ([saved], ("oslo",))
         assert (await things.modify(saved.id, lambda old: Thing(id=old.id, n=3))).n == 3
         remote.fault.down = False
-        assert (await data.sync_now(timeout_s=5)).verified is True
+        assert (await data.sync_now(timeout_s=15)).verified is True
         meta = await things.meta(saved.id)
         assert meta is not None
         assert meta.pending == ()

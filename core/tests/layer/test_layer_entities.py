@@ -337,7 +337,7 @@ async def test_a_change_cannot_make_it_another_entity(id: str, site: str) -> Non
     async with tierfold.open("memory:") as data:
         sensors = data.repo(Sensor)
         await sensors.save(Sensor(id="oslo.a", site="oslo"))
-        with anyio.fail_after(5), pytest.raises(tierfold.ValidationError):
+        with anyio.fail_after(15), pytest.raises(tierfold.ValidationError):
             await sensors.modify("oslo.a", lambda _: Sensor(id=id, site=site))
         assert len(await sensors.query().all()) == 1
 

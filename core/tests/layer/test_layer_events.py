@@ -19,7 +19,7 @@ class Thing(tierfold.Entity, partition="{site}"):
 
 
 async def take(events: tierfold.Subscription[tierfold.Change], count: int) -> list[tierfold.Change]:
-    with anyio.fail_after(5):
+    with anyio.fail_after(15):
         return [await anext(events) for _ in range(count)]
 
 
@@ -119,7 +119,7 @@ async def test_through_a_cache_every_write_is_told_once(tmp_path: Path) -> None:
         thing = await things.save(Thing())
         assert await things.get(thing.id) == thing
         await things.save(thing)
-        await data.sync_now(timeout_s=5)
+        await data.sync_now(timeout_s=15)
         await things.save(Thing(id="oslo.last"))
         changes = await take(events, 3)
         assert [change.id for change in changes] == [thing.id, thing.id, "oslo.last"]
@@ -193,7 +193,7 @@ async def test_a_closed_subscription_gives_what_arrived_and_ends() -> None:
         events.close()
         events.close()
         await data.repo(Thing).save(Thing())
-        with anyio.fail_after(5):
+        with anyio.fail_after(15):
             assert len([change async for change in events]) == 1
 
 
@@ -255,7 +255,7 @@ async def test_listening_ends_with_the_layer() -> None:
         async with tierfold.open("memory:") as data:
             tasks.start_soon(listen, data.events())
             await anyio.wait_all_tasks_blocked()
-        with anyio.fail_after(5):
+        with anyio.fail_after(15):
             await ended.wait()
 
 

@@ -55,7 +55,7 @@ def max_of(one: tierfold.Record, other: tierfold.Record) -> tierfold.Record:
 async def test_a_missing_farther_tier_stops_neither_opening_nor_writing_nor_closing(tmp_path: Path) -> None:
     far = tmp_path / "far"
     far.write_text("in the way")
-    with anyio.fail_after(3):
+    with anyio.fail_after(15):
         async with tierfold.open(f"lmdb:{tmp_path / 'near'}", tierfold.Tier(f"lmdb:{far}", name="far")) as data:
             things = data.repo(Thing)
             saved = await things.save(Thing())
@@ -104,7 +104,7 @@ async def test_a_request_does_not_wait_for_the_next_attempt(tmp_path: Path) -> N
         for _ in range(12):
             assert not (await data.sync_now()).ok
         remote.reachable = True
-        with anyio.fail_after(1):
+        with anyio.fail_after(5):
             assert (await data.sync_now()).verified is True
 
 
@@ -112,10 +112,10 @@ async def test_a_missing_tier_in_the_middle_keeps_nobody_waiting(tmp_path: Path)
     middle = tmp_path / "b"
     middle.write_text("in the way")
     urls = [f"lmdb:{tmp_path / name}" for name in ("a", "b", "c")]
-    with anyio.fail_after(10):
+    with anyio.fail_after(15):
         began_s = anyio.current_time()
         async with tierfold.open(*urls) as data:
-            assert anyio.current_time() - began_s < 2
+            assert anyio.current_time() - began_s < 6
             saved = await data.repo(Thing).save(Thing())
             report = await data.sync_now()
             assert [link.error is None for link in report.links.values()] == [False, False]
@@ -237,7 +237,7 @@ async def test_a_run_cut_anywhere_loses_nothing_and_makes_no_conflict(
             await data.repo(Thing).delete("oslo.c")
             remote.use(FailNthCall(number, lost=lost) if n < 2 else Fault())
             link.resume()
-            reports.append((await data.sync_now(timeout_s=5)).links["remote"])
+            reports.append((await data.sync_now(timeout_s=15)).links["remote"])
         assert (reports[-1].verified, sum(report.conflicts for report in reports), data.dirty) == (True, 0, False)
         assert remote.store is not None
         page = remote.store.page(remote.store.segments()[0], None, 10)
@@ -277,4 +277,4 @@ async def test_a_part_that_cannot_be_synced_does_not_slow_the_rest_down() -> Non
             meta = await data.repo(Thing).meta(saved.id)
             return meta is not None and meta.pending == ()
 
-        await until(delivered, within_s=1)
+        await until(delivered, within_s=5)

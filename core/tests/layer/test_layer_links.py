@@ -164,10 +164,10 @@ async def test_a_sync_runs_along_a_chain_and_back_until_nothing_moves(tmp_path: 
     far = f"lmdb:{tmp_path / 'far'}"
     async with tierfold.open("memory:a", "memory:b", far) as one, tierfold.open("memory:c", "memory:d", far) as other:
         mine = await one.repo(Thing).save(Thing(id="oslo.1"))
-        assert (await one.sync_now(timeout_s=5)).verified is True
+        assert (await one.sync_now(timeout_s=15)).verified is True
         theirs = await other.repo(Thing).save(Thing(id="oslo.2"))
-        assert (await other.sync_now(timeout_s=5)).verified is True
-        assert (await one.sync_now(timeout_s=5)).verified is True
+        assert (await other.sync_now(timeout_s=15)).verified is True
+        assert (await one.sync_now(timeout_s=15)).verified is True
         assert await one.repo(Thing).get("oslo.2") == theirs
         assert await other.repo(Thing).get("oslo.1") == mine
         assert len({*await roots(one), *await roots(other)}) == 1
@@ -319,7 +319,7 @@ async def test_one_program_runs_a_link_and_the_others_write(tmp_path: Path) -> N
                 assert await far.repo(Thing).get(saved.id) == saved
                 again = await far.repo(Thing).save(saved)
                 await anext(events)
-                report = await other.sync_now(timeout_s=5)
+                report = await other.sync_now(timeout_s=15)
                 assert report.verified is True
                 assert await other.repo(Thing).get(saved.id) == again
         await one.repo(Thing).save(Thing())
@@ -329,7 +329,7 @@ async def test_a_program_takes_a_link_over_as_soon_as_the_other_closes(tmp_path:
     tiers = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
     async with tierfold.open(*tiers) as one, tierfold.open(*tiers) as other:
         await one.aclose()
-        with anyio.fail_after(5):
+        with anyio.fail_after(15):
             await other.repo(Thing).save(Thing())
             assert (await other.sync_now()).verified is True
         assert next(iter(other.links.values())).status.state == "idle"
@@ -345,7 +345,7 @@ async def test_who_waits_for_a_sync_takes_the_link_over_when_it_becomes_free(tmp
         async def sync() -> None:
             reports.append(await other.sync_now())
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(15):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(sync)
                 await anyio.wait_all_tasks_blocked()
@@ -368,7 +368,7 @@ async def test_who_does_not_run_the_link_hydrates_all_the_same(tmp_path: Path) -
         saved = await far.repo(Thing).save(Thing())
         async with tierfold.open(*tiers), tierfold.open(*tiers) as other:
             assert next(iter(other.links.values())).status.state == "elsewhere"
-            with anyio.fail_after(5):
+            with anyio.fail_after(15):
                 assert await other.repo(Thing).get(saved.id) == saved
                 assert await other.repo(Thing).get("rome.none") is None
 
@@ -393,7 +393,7 @@ async def test_a_chain_and_its_end_may_name_the_same_tiers_differently(tmp_path:
     urls = [f"lmdb:{tmp_path / name}" for name in ("a", "b", "c")]
     async with tierfold.open(*urls) as chain, tierfold.open(*urls[1:]) as end:
         saved = await end.repo(Thing).save(Thing())
-        assert (await end.sync_now(timeout_s=5)).ok
+        assert (await end.sync_now(timeout_s=15)).ok
         assert await chain.repo(Thing).get(saved.id) == saved
         await chain.repo(Thing).save(saved)
-        assert (await chain.sync_now(timeout_s=5)).ok
+        assert (await chain.sync_now(timeout_s=15)).ok

