@@ -7,7 +7,7 @@ it, by a logged decision, or by a delete of it that was collected since.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from tierfold.abc.syncable import ConflictEntry
 from tierfold.clock import day_of
@@ -80,6 +80,12 @@ class Oracle:
         """The version may vanish: its only copy was lost on purpose, or it is kept in a conflict log."""
         self._excused |= self._versions[hash].bit
 
+    def excuse_if_restored(self, tombstone: bytes, restored: Iterable[bytes]) -> None:
+        """A delete was forgotten on the word of an upstream that was restored since: what that holds may come back."""
+        bit = self._versions[tombstone]
+        if any(bit.covers & self._versions[hash].bit and not self._versions[hash].deleted for hash in restored):
+            self._excused |= bit.bit
+
     def excuse_deletes_of(self, hash: bytes) -> None:
         """The version may come back: its store offers it to one whose history it does not know."""
         version = self._versions[hash]
@@ -90,20 +96,22 @@ class Oracle:
     def _leads_to_excused(self, version: _Version) -> bool:
         return any(other.covers & version.bit for other in self._by_id[version.id] if self._excused & other.bit)
 
-    def excuse_lost(self, here: Iterable[bytes], horizons: Mapping[str, int]) -> None:
+    def excuse_lost(self, here: Iterable[bytes], horizons: Mapping[str, int], delivered: Container[bytes]) -> None:
         """A store lost data on purpose: what nobody else holds is nobody's fault.
 
         Args:
             here: Every version that any store holds now.
-            horizons: By id, the highest horizon above which a delete would still be remembered.
+            horizons: By id, the day below which the store's upstreams have forgotten deletes, rightly.
+            delivered: Versions that one of them ever held.
         """
         held = list(here)
-        for hash, _ in self.acknowledged:
+        at_risk = {hash for hash, _ in self.acknowledged} | {h for h, each in self._versions.items() if each.deleted}
+        for hash in at_risk:
             version = self._versions[hash]
             if self._excused & version.bit or self._covered(version, held):
                 continue
             if version.deleted:
-                forgotten = horizons.get(version.id, 0) > version.day
+                forgotten = hash in delivered and horizons.get(version.id, 0) > version.day
             else:
                 forgotten = any(
                     each.deleted and each.covers & version.bit and not self._excused & each.bit

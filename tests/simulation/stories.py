@@ -359,6 +359,21 @@ def copy_of_a_nearer_store() -> None:
     story.heal_with("", ["restored"])
 
 
+def copy_from_before_there_was_an_upstream() -> None:
+    """The copied backup was made before the store was ever linked: all it holds was sent, deleted and forgotten."""
+    story = Story(PAIR)
+    story.save(story.near)
+    story.near.back_up()
+    story.sync()
+    story.delete(story.root)
+    story.sync()
+    story.days(5)
+    story.sync()
+    story.collect(story.root)
+    story.world.restore(story.near, in_place=False)
+    story.heal_with("", ["restored"])
+
+
 def raised_floor() -> None:
     """A tier notices that its upstream was restored, dies before it tells its new position, and notices again."""
     story = Story(PAIR)

@@ -62,6 +62,8 @@ class World:
         self.commits = 0
         self.trace: list[str] = []
         self._held: dict[Tier, dict[str, Record]] = {tier: {} for tier in self.tiers}
+        self._ever_held: dict[Tier, set[bytes]] = {tier: set() for tier in self.tiers}
+        self._restored: set[Tier] = set()
         self._logged = dict.fromkeys(self.tiers, 0)
         self._numbers = 0
 
@@ -100,11 +102,15 @@ class World:
         """Have a store answer. Negative controls lie here."""
         return drive(getattr(request.store, request.method)(*request.arguments, **request.keywords))
 
+    def _see(self, tier: Tier, rows: dict[str, Record]) -> None:
+        self._held[tier] = rows
+        self._ever_held[tier].update(record.hash for record in rows.values())
+
     def _judge(self, request: Request) -> None:
         """Compare the rows with those before the request."""
         tier, method = request.tier, request.method
         before, after = self._held[tier], tier.held()
-        self._held[tier] = after
+        self._see(tier, after)
         changed = {id for id in before.keys() | after.keys() if before.get(id) != after.get(id)}
         for id in changed & after.keys():
             self.oracle.note(after[id])
@@ -118,6 +124,9 @@ class World:
                 self._judge_link(request, old, new)
             elif method == "collect" and old is not None:
                 tier.buried[id] = old.hash
+                upstreams = [each for each in _farther(tier) if each in self._restored]
+                held = (record.hash for each in upstreams for record in each.held().values())
+                self.oracle.excuse_if_restored(old.hash, held)
                 self.oracle.seen["collected"] += 1
 
     def _judge_conflicts(self, request: Request, after: dict[str, Record]) -> Iterator[str]:
@@ -233,16 +242,18 @@ class World:
         self.log(f"restore {tier.name} {'in place' if in_place else 'as a copy'}")
         self.cut_runs(tier)
         tier.restore(in_place=in_place)
+        self._restored.add(tier)
         self._look_again(tier)
 
     def _look_again(self, tier: Tier) -> None:
         """The rows may be other ones now; what nobody holds any more is nobody's fault."""
-        self._held[tier] = tier.held()
+        self._see(tier, tier.held())
         self._logged[tier] = max((number for number, _ in drive(tier.store.conflict_log(0, 10_000))), default=0)
         horizons = {
-            id: max((self._horizon(each, id) for each in _way_up(tier.far)), default=0) for id in self.oracle.ids()
+            id: max((self._horizon(each, id) for each in _farther(tier)), default=0) for id in self.oracle.ids()
         }
-        self.oracle.excuse_lost(self._everywhere(), horizons)
+        delivered: set[bytes] = set().union(*(self._ever_held[each] for each in _farther(tier)))
+        self.oracle.excuse_lost(self._everywhere(), horizons, delivered)
 
     def _everywhere(self) -> list[Digest]:
         return [record.hash for tier in self.tiers for record in tier.held().values()]
@@ -288,7 +299,7 @@ class World:
         except StaleWriteError:
             return None
         record, replaced = commit.written[0].record, commit.written[0].replaced
-        self._held[tier] = tier.held()
+        self._see(tier, tier.held())
         if record is None:
             return None
         if expected != ANY and replaced != expected:
@@ -410,6 +421,11 @@ class _Forget:
 
 def _way_up(tier: Tier | None) -> list[Tier]:
     return [] if tier is None or tier.far is None else [tier, *_way_up(tier.far)]
+
+
+def _farther(tier: Tier) -> list[Tier]:
+    """The upstream, its upstream and so on."""
+    return [] if tier.far is None else [tier.far, *_farther(tier.far)]
 
 
 def _live(tier: Tier, partition: str = "") -> dict[str, Digest]:

@@ -2,8 +2,8 @@
 
 One ordered keyspace; the first byte of a key names the table. Integers are big-endian, so key order is number order.
 Every value ends with the CRC-32 of key and value in little-endian order: then the CRC over all of it is a constant, and
-a row is checked in one call without slicing [a leading checksum costs a copy of the row per read]. Entries of changelog,
-feed and tombstone index have no checksum: they are compared with the rows they name.
+a row is checked in one call without slicing [a leading checksum costs a copy of the row per read]. Entries of the
+changelog, the feed and the tombstone index have no checksum: they are compared with the rows they name.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ class AttachUnit:
             LINK_STATE_ROWS.delete(session.txn, key)
         session.forget_link_states()
         for _, partition in PARTITION_ROWS.rows(session.txn):
-            mark(session, partition.name, PartitionMarks(presence="unknown", gone_back=False))
+            mark(session, partition.name, PartitionMarks(presence="unknown"))
             for state in session.segments_of(partition.name) if is_another else ():
                 session.raise_floor(state)
         return None
