@@ -8,6 +8,7 @@ positions say.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -48,7 +49,8 @@ __all__ = ["PartitionRun", "Terms"]
 
 _PUSH_ROUNDS: Final = 3
 """How often the changelog's tail is read again for what was decided, or written, while it was pushed."""
-_REFUSALS: Final = 10_000
+_TRIES: Final = 3
+"""How often one row is offered in a run: the farther side may have changed it again, or be broken."""
 _ROWS_AT_ONCE: Final = 1_000
 
 
@@ -88,6 +90,7 @@ class _Segment:
         self.settled: set[bytes] = set()
         self.held: dict[bytes, Held] = {}
         self.bad: set[bytes] = set()
+        self.refused: Counter[bytes] = Counter()
 
 
 class PartitionRun:
@@ -326,14 +329,13 @@ class PartitionRun:
             until = await self._own_position(segment)
             refusals = 0
             while True:
-                skip = frozenset(segment.held) | frozenset(segment.bad)
+                given_up = (key for key, times in segment.refused.items() if times >= _TRIES)
+                skip = frozenset((*segment.held, *segment.bad, *given_up))
                 found = (await self._near.dirty_rows(segment.name, self._terms.page_bytes, until, skip)).rows
                 if not found:
                     break
                 rows = await self._without_strangers(segment, found)
                 refusals += await self._send(segment, rows) if rows else 0
-                if refusals > _REFUSALS:
-                    return
             if not refusals and until == await self._own_position(segment):
                 return
 
@@ -378,6 +380,7 @@ class PartitionRun:
             segment.bad.add(key)
             self.report.bad.append((segment.name.type, by_key[key].id, reason))
         self.report.carry([current for current in applied.refused.values() if current is not None])
+        segment.refused.update(applied.refused.keys())
         self.report.pushed += len(accepted)
         segment.far_at = applied.position
         state = replace(segment.state, outstanding=(), seen=applied.position)
