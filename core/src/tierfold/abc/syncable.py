@@ -67,10 +67,15 @@ class Identity(Struct, frozen=True):
 
 
 class Feed(Struct, frozen=True):
-    """Segments that changed after a token: perhaps too many, never too few."""
+    """Segments that changed after a token: perhaps too many, never too few.
+
+    Attributes:
+        whole: They are all there are, for the token was None or of another life; what is not among them may be lost.
+    """
 
     segments: tuple[SegmentName, ...]
     token: FeedToken
+    whole: bool = False
 
 
 class ScopeRoot(Struct, frozen=True):

@@ -40,13 +40,18 @@ async def plan(near: NearerStore, far: SyncableStore, terms: Terms, noted: FeedT
 
 
 async def _changed(near: NearerStore, far: SyncableStore, terms: Terms, noted: FeedToken | None) -> list[str]:
-    """Partitions that the farther feed names; those that were absent there when last looked for are so no more."""
-    changed = dict.fromkeys(name.partition for name in (await far.feed(noted)).segments)
+    """Partitions that the farther feed names; those that were absent there when last looked for are so no more.
+
+    A feed that begins anew may be that of a restored store, which cannot name what it lost: then all that is held.
+    """
+    feed = await far.feed(noted)
+    changed = dict.fromkeys(name.partition for name in feed.segments)
     presence = await near.partitions()
     for name in changed:
         if presence.get(name) == "absent":
             await near.mark_partition(name, PartitionMarks(presence="unknown"), terms.token)
-    return list(changed)
+    held = [name for name, state in presence.items() if state == "present"] if feed.whole else []
+    return list(dict.fromkeys((*changed, *held)))
 
 
 async def finish(

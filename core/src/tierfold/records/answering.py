@@ -56,7 +56,7 @@ def feed(reading: Reading, after: FeedToken | None) -> Feed:
         if row is None:
             raise CorruptDataError("the feed names a segment that has no row")
         names.append(SegmentName(row.type, row.partition))
-    return Feed(tuple(names), reading.feed_token())
+    return Feed(tuple(names), reading.feed_token(), first == 1)
 
 
 def roots_of_row(reading: Reading, row: SegmentRow) -> SegmentRoots:
