@@ -33,11 +33,11 @@ check: $(READY)
 	$(BIN)/mypy conftest.py
 	$(BIN)/lint-imports
 
-# Properties run with 2,000 examples here; pytest-timeout's limit is per test.
+# Properties marked as proofs run with 2,000 examples here; pytest-timeout's limit is per test.
 prove: $(READY)
-	$(BIN)/python -m pytest $(TESTS) -m "slow or prove or hypothesis" \
+	$(BIN)/python -m pytest $(TESTS) -m "slow or prove" \
 		--hypothesis-profile=prove --timeout=1200 -o faulthandler_timeout=1200
-	$(BIN)/coverage run -m pytest core/tests -m "not slow and not prove" --hypothesis-profile=ci --timeout=60
+	$(BIN)/coverage run -m pytest core/tests tests/simulation -m "not slow and not prove" --hypothesis-profile=ci --timeout=60
 	$(BIN)/coverage report --include='$(PURE_FILES)' --fail-under=100
 
 bench: $(READY)

@@ -1,4 +1,4 @@
-"""Hypothesis profiles of every test run: quick by default, repeatable in continuous integration, long for `make prove`."""
+"""Hypothesis profiles of every test run: quick by default, repeatable in integration, long for `make prove`."""
 
 from __future__ import annotations
 
