@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Final
 
 import pytest
+from tests.crash.cases import long, short
 from tests.crash.ledger import Verdict
 from tests.processes.programs import Program, examine, url
 from tests.processes.shared_clock import SharedClock
@@ -65,10 +66,7 @@ def kill(scene: Scene, cycles: int, *tiers: str | dict[str, Any]) -> Verdict:
 
 @pytest.mark.parametrize(
     ("front", "cycles"),
-    [
-        (["memory:"], 3),
-        *(pytest.param(front, 20, marks=[pytest.mark.prove, pytest.mark.timeout(300)]) for front in FRONTS),
-    ],
+    [short(["memory:"], 3), *(long(front, 20) for front in FRONTS)],
 )
 def test_what_save_and_delete_returned_for_outlives_the_program(scene: Scene, front: list[str], cycles: int) -> None:
     """Volatile tiers in front of LMDB are written through: folding behind, they lost acknowledged writes on a kill."""
@@ -83,8 +81,7 @@ def test_a_volatile_tier_that_asks_for_it_by_name_folds_behind_and_loses_writes_
     assert verdict.lost > 0
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("cycles", [3, pytest.param(40, marks=[pytest.mark.prove, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("cycles", [short(3), long(40)])
 def test_programs_killed_while_data_flows_both_ways_lose_nothing_and_make_no_false_conflict(
     scene: Scene, cycles: int
 ) -> None:
@@ -117,8 +114,7 @@ def agree(scene: Scene) -> None:
     scene.witness.check_shared(near, [entry.loser for entry in near.conflicts])
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("turns", [4, pytest.param(60, marks=[pytest.mark.prove, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("turns", [short(4), long(60)])
 def test_programs_on_one_nearer_store_take_the_link_over_from_killed_and_frozen_ones(scene: Scene, turns: int) -> None:
     """Whoever runs the link dies in the middle of it, or goes on after others have done its work."""
     near, far = url(scene.near), url(scene.far)

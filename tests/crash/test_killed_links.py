@@ -14,6 +14,7 @@ from typing import Any, Final
 import anyio
 import pytest
 from tests.crash.audit import Content, check_store
+from tests.crash.cases import long, short
 from tests.crash.children import Child
 from tests.crash.trapped import WRITING_CALLS
 
@@ -128,7 +129,7 @@ def test_a_run_that_nobody_disturbs_ends_verified(pair: Pair) -> None:
 
 @pytest.mark.parametrize(
     "calls",
-    [("apply", "settle"), pytest.param(WRITING_CALLS, marks=[pytest.mark.prove, pytest.mark.timeout(600)])],
+    [short(("apply", "settle")), long(WRITING_CALLS)],
     ids=["some", "all"],
 )
 def test_a_link_killed_behind_any_of_its_writes_loses_nothing_and_makes_no_false_conflict(

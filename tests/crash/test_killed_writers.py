@@ -12,6 +12,7 @@ from typing import Final
 import anyio
 import pytest
 from tests.crash.audit import Content, check_store
+from tests.crash.cases import long, short
 from tests.crash.children import Child
 from tests.crash.ledger import Ledger, Verdict
 
@@ -93,20 +94,14 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path / "store", seed)
 
 
-@pytest.mark.parametrize(
-    "cycles",
-    [10, pytest.param(200, marks=[pytest.mark.prove, pytest.mark.timeout(600)])],
-)
+@pytest.mark.parametrize("cycles", [short(10), long(200)])
 def test_no_acknowledged_write_is_lost_and_no_batch_is_torn_by_kills(scene: Scene, cycles: int) -> None:
     verdict = scene.run(cycles)
     assert (verdict.lost, verdict.torn) == (0, 0)
     assert verdict.acknowledged >= FIRST + 2 * (cycles - 1)
 
 
-@pytest.mark.parametrize(
-    "cycles",
-    [2, pytest.param(60, marks=[pytest.mark.prove, pytest.mark.timeout(600)])],
-)
+@pytest.mark.parametrize("cycles", [short(2), long(60)])
 def test_programs_killed_one_after_the_other_harm_neither_the_store_nor_each_other(scene: Scene, cycles: int) -> None:
     verdict = scene.run(cycles, programs=3)
     assert (verdict.lost, verdict.torn) == (0, 0)
