@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
-from tierfold.abc.syncable import SyncableStore
+from tierfold.abc.syncable import NearerStore, SyncableStore
 from tierfold.kv.memory import MemoryEngine
 from tierfold.kv.store import KvStore
 from tierfold.layout import RECORD, end_of, open_row
@@ -19,7 +19,7 @@ from tierfold.records.snapshot import Snapshot
 from tierfold.resolve import LWW
 from tierfold.testing.fakes import FakeClock, fake_context
 
-__all__ = ["PARTITION", "SENSORS", "Store", "drive", "ids", "link", "run", "terms"]
+__all__ = ["PARTITION", "SENSORS", "Hooked", "Store", "drive", "ids", "link", "run", "terms"]
 
 T = TypeVar("T")
 PARTITION: Final = "app.oslo"
@@ -69,6 +69,15 @@ class Store:
             rows = [record_of(state, open_row(key, value)) for key, value in reading.txn.scan(low, end_of(low))]
             return {record.id: record for record in rows}
 
+    def damage(self, id: str, segment: SegmentName = SENSORS) -> None:
+        """A row is gone for no reason; no counter moves."""
+        with self.writing() as session:
+            state = session.segment(segment)
+            key = state.hasher.key(id.encode())
+            row = session.row(state, key)
+            assert row is not None
+            session.remove(state, key, row)
+
     @contextmanager
     def writing(self) -> Iterator[WriteSession]:
         """A transaction that is committed at the end."""
@@ -82,6 +91,35 @@ class Store:
     def reading(self) -> Iterator[Snapshot[Any]]:
         with self.kv.snapshot() as reading:
             yield reading
+
+
+class Hooked:
+    """Stands before a store, counts its calls, and does something before or after some of them.
+
+    Args:
+        before: Called with the arguments before the call of that name.
+        after: Called with the answer; returns the answer to give.
+    """
+
+    def __init__(
+        self,
+        store: KvStore,
+        *,
+        before: Mapping[str, Callable[..., object]] | None = None,
+        after: Mapping[str, Callable[[Any], Any]] | None = None,
+    ) -> None:
+        self._store, self._before, self._after = store, before or {}, after or {}
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        async def call(*arguments: Any, **keywords: Any) -> Any:
+            self.calls.append(name)
+            if name in self._before:
+                self._before[name](*arguments)
+            answer = await getattr(self._store, name)(*arguments, **keywords)
+            return self._after[name](answer) if name in self._after else answer
+
+        return call
 
 
 def link(near: Store, far: Store) -> int:
@@ -98,10 +136,19 @@ def terms(near: Store, token: int, *, page_bytes: int = 1_000_000, refused: froz
     return Terms("up", peer, token, None, page_bytes, near.clock, lambda _: LWW, refused, hasher)
 
 
-def run(near: Store, far: Store, *, page_bytes: int = 1_000_000, over: SyncableStore | None = None) -> RunReport:
-    """One run over the partition; ``over`` stands between it and the farther store."""
-    agreed = terms(near, link(near, far), page_bytes=page_bytes)
-    return drive(PartitionRun(near.kv, over or far.kv, PARTITION, agreed).run())
+def run(
+    near: Store,
+    far: Store,
+    *,
+    page_bytes: int = 1_000_000,
+    refused: frozenset[str] = frozenset(),
+    over: Hooked | None = None,
+    under: Hooked | None = None,
+) -> RunReport:
+    """One run over the partition; ``over`` stands before the farther store, ``under`` before the nearer one."""
+    agreed = terms(near, link(near, far), page_bytes=page_bytes, refused=refused)
+    nearer, farther = cast(NearerStore, under or near.kv), cast(SyncableStore, over or far.kv)
+    return drive(PartitionRun(nearer, farther, PARTITION, agreed).run())
 
 
 def ids(store: Store) -> list[str]:

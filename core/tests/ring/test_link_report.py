@@ -37,9 +37,9 @@ def test_counts_and_lists_add_up() -> None:
 
 
 def test_a_run_that_changed_nothing_has_not_moved() -> None:
-    assert not RunReport(True, partitions=3, descended=1).moved
-    for name in ("pulled", "pushed", "conflicts", "hydrated"):
-        assert RunReport(**{name: 1}).moved
+    assert not RunReport(partitions=3, descended=1).moved
+    assert all(each.moved for each in (RunReport(pulled=1), RunReport(pushed=1), RunReport(conflicts=1)))
+    assert RunReport(hydrated=1).moved
 
 
 def test_records_that_cross_the_link_are_counted_by_their_bytes() -> None:

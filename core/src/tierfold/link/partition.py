@@ -50,7 +50,7 @@ __all__ = ["PartitionRun", "Terms"]
 _PUSH_ROUNDS: Final = 3
 """How often the changelog's tail is read again for what was decided, or written, while it was pushed."""
 _TRIES: Final = 3
-"""How often one row is offered in a run: the farther side may have changed it again, or be broken."""
+"""How often one row is offered in a run."""
 _ROWS_AT_ONCE: Final = 1_000
 
 
@@ -230,9 +230,9 @@ class PartitionRun:
                 segment, replace(settlement, steps=steps, conflicts=conflicts, horizon=horizon)
             )
             self._count(segment, decisions, refused)
+            segment.state = state
             found = {key: found[key] for key in refused}
             if not found:
-                segment.state = state
                 return
             settlement = Settlement(hydrating=hydrating)
 
@@ -344,13 +344,13 @@ class PartitionRun:
             return tuple(rows)
         at = self._situation(segment)
         strangers = [row for row in rows if row.key not in segment.settled and is_stranger(row, at)]
-        if strangers:
-            decisions = {row.key: bury_stranger(row, at) for row in strangers}
+        decisions = {row.key: bury_stranger(row, at) for row in strangers}
+        if decisions:
             steps = tuple(decision.step for decision in decisions.values() if decision.step is not None)
             conflicts = tuple((key, d.conflict) for key, d in decisions.items() if d.conflict)
             refused = await self._settle(segment, Settlement(steps, segment.state, conflicts=conflicts))
             self._count(segment, decisions, refused)
-        return tuple(row for row in rows if row not in strangers)
+        return tuple(row for row in rows if row.key not in decisions)
 
     async def _send(self, segment: _Segment, rows: Sequence[NearRow]) -> int:
         """Send one batch, numbered and noted durably before it leaves. Returns how many rows were refused."""
@@ -415,7 +415,10 @@ class PartitionRun:
             await self._clear_mark()
 
     async def _compare(self) -> tuple[list[tuple[_Segment, SegmentRoots]], bool]:
-        """Agree on the equal segments; return the others, and whether someone else is writing."""
+        """Agree on the equal segments; return the others, and whether someone else is writing.
+
+        Rows to deliver that were not held back came after the last look at the changelog's tail.
+        """
         roots = (await self._far.roots(self._partition)).segments
         view = await self._near.view(self._partition)
         unequal: list[tuple[_Segment, SegmentRoots]] = []
@@ -428,7 +431,8 @@ class PartitionRun:
             else:
                 unequal.append((segment, theirs))
                 own_at = view.roots[segment.name].position if segment.name in view.roots else BEGINNING
-                busy |= theirs.position != segment.far_at or own_at != segment.own_at
+                waiting = segment.name in view.dirty and not (segment.held or segment.bad)
+                busy |= waiting or theirs.position != segment.far_at or own_at != segment.own_at
         return unequal, busy
 
     @staticmethod

@@ -82,11 +82,6 @@ class WriteSession(Snapshot[WriteTransaction]):
         self._changed = True
         self._bytes += 64
 
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to commit."""
-        return self._changed or self._bytes > 0
-
     def save_store(self, row: StoreRow) -> None:
         self._store = row
         STORE_ROWS.put(self.txn, row)

@@ -171,8 +171,8 @@ def _move_pushed(session: WriteSession, state: SegmentState, delivery: _Delivery
             rebased.append((key, base))
     for key, base in rebased:
         whole = session.row(state, key)
-        if whole is not None:
-            session.rebase(state, key, whole, *base)
+        assert whole is not None, "the changelog names it"
+        session.rebase(state, key, whole, *base)
     _set_pushed(session, state, prefix)
 
 
