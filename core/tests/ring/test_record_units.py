@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from core.tests.ring.stage import PARTITION, SENSORS, Store, drive, ids, link, run
 from msgspec.structs import replace
 
-from tierfold.abc.syncable import ConflictEntry, Keep, LinkState, PartitionMarks, Settlement
+from tierfold.abc.syncable import (
+    ConflictEntry,
+    Keep,
+    LinkState,
+    PartitionMarks,
+    Push,
+    PushOrigin,
+    Registration,
+    Settlement,
+)
 from tierfold.clock import DAY_MS
-from tierfold.digest import Hasher
+from tierfold.digest import Hasher, sum_bytes
 from tierfold.errors import ConfigError, CorruptDataError, StoreFormatError
+from tierfold.kv import store as kv_store
 from tierfold.kv.memory import MemoryEngine
 from tierfold.kv.store import KvStore
-from tierfold.layout import CHANGELOG, FEED, RECORD, SEGMENT, SEGMENT_ROWS, STORE_ROWS, TOMBSTONE
+from tierfold.layout import CHANGELOG, FEED, RECORD, SEGMENT, SEGMENT_ROWS, STORE_ROWS, TOMBSTONE, SegmentRow
 from tierfold.model import ABSENT, Position, SegmentName, StoreId, Write
 from tierfold.records import settling
+from tierfold.records.answering import scope_sum
 from tierfold.records.keeping import AttachUnit, DeclareUnit, IdentifyUnit
 from tierfold.records.positions import BEGINNING
+from tierfold.records.snapshot import Snapshot
 from tierfold.testing.fakes import fake_context
 from tierfold.testing.samples import foreign
 
 SEGMENT_1: Final = b"\x00\x00\x00\x01"
 KEY: Final = Hasher("Sensor").key(b"oslo.1")
+PEER: Final = StoreId(b"a nearer store  ")
 
 
 @pytest.fixture
@@ -164,6 +177,82 @@ def test_a_step_about_a_row_that_is_not_there_is_refused(store: Store) -> None:
     token = link(store, Store(2))
     keep = Keep(KEY, ABSENT, foreign("oslo.1").hash, False, touch=False)
     assert drive(store.kv.settle(SENSORS, Settlement((keep,)), token)).refused == (KEY,)
+
+
+def test_a_batch_that_names_a_record_twice_stores_it_once(store: Store) -> None:
+    """No store of ours sends one. Storing both would leave sums and changelog that nothing can repair."""
+    hasher = Hasher("Sensor")
+    one, other = (hasher.record(foreign("oslo.1", payload).content) for payload in (b"one", b"other"))
+    drive(store.kv.register(Registration(PEER, PARTITION, 1, {})))
+    batch = [Push(one, ABSENT), Push(other, ABSENT)]
+    applied = drive(store.kv.apply(SENSORS, batch, PushOrigin(PEER, 1, 1, BEGINNING)))
+    assert applied.accepted == (KEY,)
+    (record,) = drive(store.kv.changes(SENSORS, None, 1000, None)).records
+    assert drive(store.kv.roots(PARTITION)).segments[SENSORS].live == record.hash
+
+
+# --- one number for many segments ---------------------------------------------------------------------------------
+
+
+def named(number: int) -> SegmentName:
+    return SegmentName("Sensor", f"app.{number}")
+
+
+def expected_root(store: Store, numbers: range) -> bytes:
+    roots = [drive(store.kv.roots(f"app.{number}")).segments[named(number)] for number in numbers]
+    return sum_bytes(scope_sum(roots))
+
+
+@pytest.mark.parametrize("registered", [range(1), range(20), range(3, 9)])
+def test_the_root_of_a_scope_is_the_sum_over_what_the_peer_is_registered_for(store: Store, registered: range) -> None:
+    """However few of many partitions that are; deletes count, too."""
+    for number in range(20):
+        store.save(f"{number}.1", b"%d" % number, named(number))
+        store.save(f"{number}.2", segment=named(number))
+        store.delete(f"{number}.2", named(number))
+    for number in registered:
+        drive(store.kv.register(Registration(PEER, f"app.{number}", 1, {})))
+    assert drive(store.kv.scope_root(PEER)).root == expected_root(store, registered)
+    assert drive(store.kv.own_root()).root == expected_root(store, range(20))
+
+
+def test_only_what_is_held_counts(store: Store) -> None:
+    store.save("0.1", segment=named(0))
+    store.save("1.1", segment=named(1))
+    for number in range(2):
+        drive(store.kv.register(Registration(PEER, f"app.{number}", 1, {})))
+    token = link(store, Store(2))
+    assert drive(store.kv.own_root()).root == drive(store.kv.scope_root(PEER)).root == bytes(16)
+    drive(store.kv.mark_partition("app.1", PartitionMarks(presence="present"), token))
+    assert drive(store.kv.own_root()).root == expected_root(store, range(1, 2))
+    assert drive(store.kv.scope_root(PEER)).root == expected_root(store, range(1, 2))
+
+
+def test_roots_are_summed_again_only_after_a_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    summed: list[str] = []
+    honest = Snapshot.held_segments
+
+    def counted(reading: Snapshot[Any]) -> list[SegmentRow]:
+        summed.append("sum")
+        return honest(reading)
+
+    monkeypatch.setattr(Snapshot, "held_segments", counted)
+    store.save("oslo.1")
+    drive(store.kv.register(Registration(PEER, PARTITION, 1, {})))
+    first = [drive(store.kv.scope_root(PEER)), drive(store.kv.own_root())]
+    assert [drive(store.kv.scope_root(PEER)), drive(store.kv.own_root())] == first
+    assert len(summed) == 2
+    store.save("oslo.2")
+    assert drive(store.kv.own_root()) != first[1]
+    store.kv.expect_upstream()
+    assert drive(store.kv.own_root()).root == bytes(16)
+
+
+def test_roots_of_very_many_peers_are_not_all_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kv_store, "_KNOWN_ROOTS", 3)
+    for number in range(9):
+        drive(store.kv.scope_root(StoreId(b"%16d" % number)))
+    assert len(store.kv._roots) <= 3
 
 
 # --- what a segment that is not there answers --------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from tierfold.abc.engine import DurableEngine, Engine
 from tierfold.abc.syncable import (
@@ -52,9 +53,14 @@ from tierfold.records.keeping import (
 from tierfold.records.positions import knows
 from tierfold.records.session import WriteSession
 from tierfold.records.settling import SettleUnit, WriteThroughUnit, conflict_of, mark
+from tierfold.records.snapshot import Snapshot
 from tierfold.specs import OpenContext
 
 __all__ = ["KvStore", "open_kv_store"]
+
+_KNOWN_ROOTS: Final = 1024
+
+Reading = Snapshot[Any]
 
 
 @asynccontextmanager
@@ -75,6 +81,10 @@ async def open_kv_store(engine: Engine, context: OpenContext) -> AsyncGenerator[
 class KvStore(EmbeddedStore, NearerStore):
     """One opened embedded store. Its answers to links are reads inline; its writes go through the one writer."""
 
+    def __init__(self, engine: Engine, context: OpenContext) -> None:
+        super().__init__(engine, context)
+        self._roots: dict[bytes, tuple[int, ScopeRoot]] = {}
+
     async def identify(self) -> None:
         """Create the store, or notice that it is a copy; called once, before anything else."""
         await self.run(IdentifyUnit(self._engine.place))
@@ -93,8 +103,7 @@ class KvStore(EmbeddedStore, NearerStore):
             return answering.feed(reading, after)
 
     async def scope_root(self, peer: StoreId) -> ScopeRoot:
-        with self.snapshot() as reading:
-            return ScopeRoot(sum_bytes(applying.registered_scope(reading, peer)), reading.feed_token())
+        return self._root(peer, lambda reading: applying.registered_scope(reading, peer))
 
     async def roots(self, partition: str) -> Roots:
         with self.snapshot() as reading:
@@ -180,6 +189,7 @@ class KvStore(EmbeddedStore, NearerStore):
 
     def expect_upstream(self) -> None:
         self._opened.expects_upstream = True
+        self._roots.clear()
         self.follow_upstream()
 
     async def note_feed(self, link: str, far: FeedToken, own: FeedToken, token: int) -> None:
@@ -203,11 +213,23 @@ class KvStore(EmbeddedStore, NearerStore):
 
     async def partitions(self) -> dict[str, Presence]:
         with self.snapshot() as reading:
-            return {row.name: reading.presence(row.name) for _, row in PARTITION_ROWS.rows(reading.txn)}
+            return {row.name: reading.presence_in(row) for _, row in PARTITION_ROWS.rows(reading.txn)}
 
     async def own_root(self) -> ScopeRoot:
-        with self.snapshot() as reading:
-            return ScopeRoot(sum_bytes(nearing.present_sum(reading)), reading.feed_token())
+        return self._root(b"", nearing.present_sum)
+
+    def _root(self, whose: bytes, total: Callable[[Reading], int]) -> ScopeRoot:
+        """A sum over many segments, taken again only when anything was committed since."""
+        with self._engine.read() as (at, txn):
+            known = self._roots.get(whose)
+            if known is not None and known[0] == at:
+                return known[1]
+            reading = Snapshot(txn, self._opened)
+            root = ScopeRoot(sum_bytes(total(reading)), reading.feed_token())
+        if len(self._roots) >= _KNOWN_ROOTS:
+            self._roots.clear()
+        self._roots[whose] = (at, root)
+        return root
 
     async def want(self, partition: str) -> None:
         await self.run(WantUnit(partition))

@@ -26,8 +26,8 @@ __all__ = [
     "leaves",
     "record_of",
     "roots",
-    "roots_of_row",
     "rows",
+    "rows_sum",
     "scope_sum",
     "segment_roots",
     "snapshot_page",
@@ -59,13 +59,13 @@ def feed(reading: Reading, after: FeedToken | None) -> Feed:
     return Feed(tuple(names), reading.feed_token(), first == 1)
 
 
-def roots_of_row(reading: Reading, row: SegmentRow) -> SegmentRoots:
-    tombstones = {day: total for day, (total, _) in row.tombstones.items() if day >= row.horizon}
-    return SegmentRoots(position_of(reading.store, row.max_seq), row.live_sum, row.live, tombstones, row.horizon)
+def _counting(row: SegmentRow) -> dict[int, bytes]:
+    return {day: total for day, (total, _) in row.tombstones.items() if day >= row.horizon}
 
 
 def segment_roots(reading: Reading, state: SegmentState) -> SegmentRoots:
-    return roots_of_row(reading, state.row)
+    row = state.row
+    return SegmentRoots(position_of(reading.store, row.max_seq), row.live_sum, row.live, _counting(row), row.horizon)
 
 
 def roots(reading: Reading, partition: str) -> Roots:
@@ -78,6 +78,15 @@ def scope_sum(all_roots: Iterable[SegmentRoots]) -> int:
     for one in all_roots:
         total += int.from_bytes(one.live, "big")
         total += sum(int.from_bytes(day, "big") for day in one.tombstones.values())
+    return total % MODULUS
+
+
+def rows_sum(rows: Iterable[SegmentRow]) -> int:
+    """The same number from segment rows, without making their roots."""
+    total = 0
+    for row in rows:
+        total += int.from_bytes(row.live_sum, "big")
+        total += sum(int.from_bytes(day, "big") for day in _counting(row).values())
     return total % MODULUS
 
 

@@ -31,7 +31,7 @@ from tierfold.layout import (
     unseal,
 )
 from tierfold.model import ABSENT, Position, Record, SegmentName, StoreId
-from tierfold.records.answering import record_of, scope_sum, segment_roots, visible
+from tierfold.records.answering import record_of, rows_sum, segment_roots, visible
 from tierfold.records.positions import BEGINNING, knows, position_of, seq_of
 from tierfold.records.session import Entry, WriteSession
 from tierfold.records.snapshot import SegmentState, Snapshot
@@ -52,6 +52,9 @@ __all__ = [
 Reading = Snapshot[Any]
 _REFRESH_MS = 60_000
 """A registration's last request is rewritten when it is older than this: a run that moves nothing writes nothing."""
+
+_SCAN_ABOVE = 8
+"""Looking up the segments of a partition costs as much as passing so many rows of others."""
 
 
 def _registration(reading: Reading, peer: bytes, partition: str) -> RegistrationRow | None:
@@ -243,7 +246,7 @@ class _Batch:
         session, type, begin = self.session, self.state.name.type, self.state.hasher.begin
         latest = latest_stamp(session.opened.wall_ms(), session.counters.high_water)
         hashers = session.opened.hasher
-        placed = sorted([(record_key(push.record, hashers), push) for push in pushes], key=itemgetter(0))
+        placed = sorted({record_key(push.record, hashers): push for push in pushes}.items(), key=itemgetter(0))
         rows = session.rows(self.state, [key for key, _ in placed])
         for (key, push), row in zip(placed, rows, strict=True):
             record = push.record
@@ -283,11 +286,12 @@ class _Batch:
 
 def registered_scope(reading: Reading, peer: bytes) -> int:
     """Sum over all segments of the partitions a peer is registered for and this store holds."""
-    total = []
-    for _, registration in REGISTRATION_ROWS.rows(reading.txn, peer):
-        if not registration.expired and reading.presence(registration.partition) == "present":
-            total += [segment_roots(reading, state) for state in reading.segments_of(registration.partition)]
-    return scope_sum(total)
+    registrations = [row for _, row in REGISTRATION_ROWS.rows(reading.txn, peer)]
+    partitions = {row.partition for row in registrations if not row.expired}
+    if len(partitions) * _SCAN_ABOVE > reading.counters.next_segment:
+        return rows_sum(row for row in reading.held_segments() if row.partition in partitions)
+    held = [name for name in partitions if reading.presence(name) == "present"]
+    return rows_sum(state.row for name in held for state in reading.segments_of(name))
 
 
 def peers(reading: Reading) -> list[Peer]:

@@ -9,7 +9,7 @@ from tierfold.abc.syncable import LinkState, NearRow, NearRows, NearView
 from tierfold.errors import CorruptDataError
 from tierfold.layout import FEED, PARTITION_ROWS, SEGMENT_ROWS, LinkStateRow, Row, end_of, open_row, peek_row
 from tierfold.model import Digest, FeedToken, Position, SegmentName
-from tierfold.records.answering import changed_rows, record_of, scope_sum, segment_roots
+from tierfold.records.answering import changed_rows, record_of, rows_sum, segment_roots
 from tierfold.records.positions import BEGINNING, seq_of, token_seq
 from tierfold.records.snapshot import SegmentState, Snapshot
 
@@ -142,5 +142,4 @@ def dirty_rows(
 
 def present_sum(reading: Reading) -> int:
     """Sum over all segments of the partitions that are present here."""
-    present = [row.name for _, row in PARTITION_ROWS.rows(reading.txn) if reading.presence(row.name) == "present"]
-    return scope_sum(segment_roots(reading, state) for name in present for state in reading.segments_of(name))
+    return rows_sum(reading.held_segments())

@@ -106,7 +106,7 @@ class WriteSession(Snapshot[WriteTransaction]):
             key = SEGMENT_NAME + name_key(name.type, name.partition)
             self.txn.put(key, seal(key, number))
             row = SegmentRow(name.type, name.partition)
-            state = self._segments[name] = SegmentState(name, number, row, self.opened.hasher(name.type))
+            state = self._keep(SegmentState(name, number, row, self.opened.hasher(name.type)))
             self.touch(state)
             self._list_in_partition(name, number)
         return state

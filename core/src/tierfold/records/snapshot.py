@@ -87,6 +87,7 @@ class Snapshot(Generic[X]):
         self._link: LinkRow | None = None
         self._link_read = False
         self._segments: dict[SegmentName, SegmentState] = {}
+        self._numbered: dict[bytes, SegmentState] = {}
 
     # --- store and link ------------------------------------------------------------------------------------------
 
@@ -132,7 +133,10 @@ class Snapshot(Generic[X]):
         row = SEGMENT_ROWS.get(self.txn, number)
         if row is None or (row.type, row.partition) != (name.type, name.partition):
             raise CorruptDataError(f"segment {name.type}/{name.partition} has no row of its own")
-        state = self._segments[name] = SegmentState(name, number, row, self.opened.hasher(name.type))
+        return self._keep(SegmentState(name, number, row, self.opened.hasher(name.type)))
+
+    def _keep(self, state: SegmentState) -> SegmentState:
+        self._segments[state.name] = self._numbered[state.number] = state
         return state
 
     def partition(self, name: str) -> PartitionRow:
@@ -142,8 +146,21 @@ class Snapshot(Generic[X]):
         """Whether the partition is held here. A store without an upstream holds every partition."""
         if not self.has_upstream and not self.opened.expects_upstream:
             return "present"
-        presence = self.partition(partition).presence
-        return "present" if presence == "present" else "absent" if presence == "absent" else "unknown"
+        return self.presence_in(self.partition(partition))
+
+    def presence_in(self, row: PartitionRow) -> Presence:
+        """The same, of a row that was read already."""
+        if row.presence == "present" or not (self.has_upstream or self.opened.expects_upstream):
+            return "present"
+        return "absent" if row.presence == "absent" else "unknown"
+
+    def held_segments(self) -> list[SegmentRow]:
+        """Rows of every segment whose partition is present here."""
+        rows = [row for _, row in SEGMENT_ROWS.rows(self.txn)]
+        if not self.has_upstream and not self.opened.expects_upstream:
+            return rows
+        held = {row.name for _, row in PARTITION_ROWS.rows(self.txn) if row.presence == "present"}
+        return [row for row in rows if row.partition in held]
 
     def require_present(self, partition: str) -> None:
         """Refuse work on a partition that is not held here (L1)."""
@@ -155,8 +172,7 @@ class Snapshot(Generic[X]):
         """Every segment of a partition, by number."""
         low = MEMBER + name_key(partition)
         numbers = [key[17:] for key, _ in self.txn.scan(low, end_of(low))]
-        loaded = {state.number: state for state in self._segments.values()}
-        return [loaded.get(number) or self._load_member(partition, number) for number in numbers]
+        return [self._numbered.get(number) or self._load_member(partition, number) for number in numbers]
 
     def _load_member(self, partition: str, number: bytes) -> SegmentState:
         row = SEGMENT_ROWS.get(self.txn, number)
