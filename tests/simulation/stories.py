@@ -343,6 +343,26 @@ def nearer_store_restored_after_it_had_let_go() -> None:
     story.heal_with("", ["restored"])
 
 
+def nearer_store_restored_to_before_it_pushed_what_it_had_created_anew() -> None:
+    """The record in the backup has a tombstone as its base; it was pushed since, deleted again and forgotten."""
+    story = Story(PAIR)
+    story.save(story.near)
+    story.sync()
+    story.delete(story.near)
+    story.sync()
+    story.save(story.near)
+    story.near.back_up()
+    story.sync()
+    story.delete(story.root)
+    story.sync()
+    story.days(5)
+    story.sync()
+    story.collect(story.root)
+    story.sync()
+    story.world.restore(story.near, in_place=True)
+    story.heal_with("", ["restored"])
+
+
 def copy_of_a_nearer_store() -> None:
     """A copied backup is another store, of which the farther side remembers nothing."""
     story = Story(PAIR)

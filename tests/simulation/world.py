@@ -15,7 +15,7 @@ from tierfold.abc.syncable import Offer, Registered, Registration, Settlement
 from tierfold.clock import DAY_MS
 from tierfold.errors import PartitionUnavailableError, StaleWriteError, StoreError
 from tierfold.kv.store import KvStore
-from tierfold.model import ANY, Digest, Record, SegmentName, Write
+from tierfold.model import ABSENT, ANY, Digest, Record, SegmentName, Write
 from tierfold.records.session import WriteSession
 
 __all__ = ["HOUR_MS", "World", "segment_of"]
@@ -63,6 +63,7 @@ class World:
         self.trace: list[str] = []
         self._held: dict[Tier, dict[str, Record]] = {tier: {} for tier in self.tiers}
         self._ever_held: dict[Tier, set[bytes]] = {tier: set() for tier in self.tiers}
+        self._sent_elsewhere: dict[Tier, set[bytes]] = {tier: set() for tier in self.tiers}
         self._restored: set[Tier] = set()
         self._logged = dict.fromkeys(self.tiers, 0)
         self._numbers = 0
@@ -86,6 +87,8 @@ class World:
     def perform(self, request: Request) -> Any:
         """Have a store answer, and judge what became of its rows."""
         tier, before = request.tier, request.tier.commits()
+        if request.method == "attach":
+            self._notice_another_upstream(tier, request.arguments[1])
         try:
             answer = self.respond(request)
         except StoreError as error:
@@ -97,6 +100,14 @@ class World:
             self._judge(request)
         self._listen(request, answer)
         return answer
+
+    def _notice_another_upstream(self, tier: Tier, upstream: bytes) -> None:
+        """What a tier sent to its upstream before will be offered to the new one, whatever became of it there."""
+        with tier.store.snapshot() as reading:
+            link = reading.link
+        if link is not None and link.upstream not in (b"", upstream):
+            self.log(f"  another upstream of {tier.name}")
+            self._sent_elsewhere[tier] |= {record.hash for record in tier.held().values()}
 
     def respond(self, request: Request) -> Any:
         """Have a store answer. Negative controls lie here."""
@@ -162,21 +173,29 @@ class World:
         """Notice in passing what excuses stores later, and what happened at all."""
         run = request.run
         if isinstance(answer, Registered) and run is not None:
-            told: Registration = request.arguments[0]
-            for name, segment in answer.segments.items():
-                if not segment.known and name in told.segments and told.segments[name].seen is not None:
-                    run.unknown.add(name.partition)
-                    self.oracle.seen["history unknown"] += 1
-                    self.log(f"  {request} does not know the history of {run.near.name}")
+            self._hear_open(run, request.arguments[0], answer)
         elif request.method == "settle" and run is not None:
-            settlement: Settlement = request.arguments[1]
-            for step in settlement.steps:
-                self.oracle.seen[type(step).__name__] += 1
-                if isinstance(step, Offer) and request.arguments[0].partition in run.unknown:
-                    self.oracle.excuse_deletes_of(step.expected)
+            self._hear_settlement(run, *request.arguments[:2])
+        elif request.method == "apply" and run is not None:
+            for push in request.arguments[1]:
+                if push.expected == ABSENT and push.record.hash in self._sent_elsewhere[run.near]:
+                    self.oracle.excuse_deletes_of(push.record.hash)
         elif request.method == "mark_gone_back":
             self.oracle.seen["gone back"] += 1
             self.log(f"  {request}")
+
+    def _hear_open(self, run: Run, told: Registration, answer: Registered) -> None:
+        for name, segment in answer.segments.items():
+            if not segment.known and name in told.segments and told.segments[name].seen is not None:
+                run.unknown.add(name.partition)
+                self.oracle.seen["history unknown"] += 1
+                self.log(f"  {run.far.name} does not know the history of {run.near.name}")
+
+    def _hear_settlement(self, run: Run, segment: SegmentName, settlement: Settlement) -> None:
+        for step in settlement.steps:
+            self.oracle.seen[type(step).__name__] += 1
+            if isinstance(step, Offer) and segment.partition in run.unknown:
+                self.oracle.excuse_deletes_of(step.expected)
 
     # --- runs ----------------------------------------------------------------------------------------------------
 

@@ -153,6 +153,7 @@ BACK: Final = replace(ABOVE, restored=True)
         pytest.param(dirty(), ABOVE, False, id="of-a-store-that-never-went-back"),
         pytest.param(dirty(), RESTORED, False, id="of-a-day-that-is-remembered"),
         pytest.param(dirty(NEW, OLD), BACK, False, id="with-a-base"),
+        pytest.param(dirty(OLD, GONE), BACK, True, id="created-anew-over-a-tombstone"),
         pytest.param(dirty(GONE), BACK, False, id="a-delete"),
     ],
 )

@@ -93,9 +93,7 @@ def _missing(near: NearRow, at: Situation) -> Decision:
         return Decision(Offer(near.key, near.record.hash), settled=True)
     if near.base and not near.base_deleted:
         return _bury("deleted-upstream", near, at) if at.known else _offer(near)
-    if at.restored and below and not near.base:
-        return _bury("restored", near, at)
-    return _NOTHING
+    return bury_stranger(near, at) if is_stranger(near, at) else _NOTHING
 
 
 def _missing_tombstone(near: NearRow, below: bool) -> Decision:
@@ -109,9 +107,13 @@ def _offer(near: NearRow) -> Decision:
 
 
 def is_stranger(near: NearRow, at: Situation) -> bool:
-    """A row of a restored nearer store that may have been sent, accepted, deleted and collected since the backup."""
+    """A row of a restored nearer store that may have been sent, accepted, deleted and collected since the backup.
+
+    One that was created anew, over a tombstone, no less than one without a base.
+    """
     below = day_of(near.record.stamp) < at.horizon
-    return at.restored and below and not near.base and not near.record.deleted
+    is_new = not near.base or near.base_deleted
+    return at.restored and below and is_new and not near.record.deleted
 
 
 def bury_stranger(near: NearRow, at: Situation) -> Decision:
