@@ -106,6 +106,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "evictions_and_collections": Kind(replace(_DELETING, evict=4, crash=1)),
     "expiry": Kind(replace(_DELETING, pass_days=8, pause=6), long_pause_days=5),
     "restores": Kind(replace(_USUAL, back_up=6, restore=6, crash=1, sync=15, agree=2)),
+    "readers": Kind(
+        replace(_USUAL, evict=8, crash=2, steal=1, back_up=2, restore=2, sync=10, agree=2), partitions=("p", "q", "r")
+    ),
     "restores_and_collections": Kind(replace(_DELETING, back_up=6, restore=6)),
     "slow_clocks": Kind(replace(_DELETING, skew=5, evict=1), slow_clocks=True),
     "volatile": Kind(replace(_USUAL, crash=6, pass_days=1, collect=2), volatile=True),
@@ -227,10 +230,20 @@ class History:
 
     def _begin(self, *, steal: bool = False) -> None:
         near = self._near()
-        if near.paused or (self._is_running(near) and not steal):
+        if near.paused:
+            return
+        if self._is_running(near) and not steal:
+            self._begin_beside(near)
             return
         partition = None if self._random.random() < 0.3 else self._partition()
         self.world.runs.append(self.world.start(near, partition, self._process(near)))
+
+    def _begin_beside(self, near: Tier) -> None:
+        """A layer brings a partition down for a reader while it syncs another one."""
+        running = [run for run in self.world.runs if run.near is near]
+        free = [partition for partition in self.kind.partitions if partition not in {run.partition for run in running}]
+        if free and running[0].partition is not None and len({run.holder for run in running}) == 1:
+            self.world.runs.append(self.world.start_beside(running[0], self._random.choice(free)))
 
     def _steal(self) -> None:
         self._begin(steal=True)

@@ -81,7 +81,8 @@ class _Wire:
 class Run:
     """One run of a link, of one partition or of all that need it, from taking the lease to noting the feeds.
 
-    Leases here last no time, so a later run takes over at once and fences this one off.
+    Leases here last no time, so a later run takes over at once and fences this one off. Those of one holder share it: a
+    layer syncs one partition while it brings down another one for a reader.
 
     Attributes:
         request: What the run waits for; None once it has ended.
@@ -89,10 +90,10 @@ class Run:
         refused: The farther side does not hold the partition: it has to bring it down first.
     """
 
-    def __init__(self, near: Tier, process: KvStore, number: int, page_bytes: int, partition: str | None) -> None:
+    def __init__(self, near: Tier, process: KvStore, holder: bytes, page_bytes: int, partition: str | None) -> None:
         assert near.far is not None, "the root has no link"
         self.near, self.far, self.process, self.partition = near, near.far, process, partition
-        self._page_bytes, self._holder = page_bytes, number.to_bytes(8, "big")
+        self.holder, self._page_bytes = holder, page_bytes
         self.report: RunReport | None = None
         self.unknown: set[str] = set()
         self.refused: str | None = None
@@ -127,7 +128,7 @@ class Run:
         near = cast(NearerStore, _Wire(self, self.near, self.process))
         far = cast(SyncableStore, _Wire(self, self.far, None))
         link = f"{self.near.name}-{self.far.name}"
-        lease = await near.lease(link, self._holder, 0)
+        lease = await near.lease(link, self.holder, 0)
         assert lease is not None
         noted = await near.attach(link, (await far.identity()).store, lease.token)
         own = (await near.identity()).store

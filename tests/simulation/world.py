@@ -203,7 +203,12 @@ class World:
         """Begin a run; it waits for the answer to its first request."""
         self._numbers += 1
         self.log(f"run {near.name} {partition or ''}")
-        return Run(near, process or near.store, self._numbers, self.page_bytes, partition)
+        return Run(near, process or near.store, self._numbers.to_bytes(8, "big"), self.page_bytes, partition)
+
+    def start_beside(self, run: Run, partition: str) -> Run:
+        """Begin a run of another partition under the same lease."""
+        self.log(f"run {run.near.name} {partition} beside {run.partition}")
+        return Run(run.near, run.process, run.holder, self.page_bytes, partition)
 
     def step(self, run: Run) -> None:
         """Answer what the run waits for."""
