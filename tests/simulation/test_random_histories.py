@@ -20,7 +20,7 @@ COSTLY: Final = frozenset({"turns", "turns_and_collections"})
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_short_histories_keep_all_promises(kind: str) -> None:
-    assert fates(kind, range(40 if kind in COSTLY else 120), EVENTS) == []
+    assert fates(kind, range(30 if kind in COSTLY else 90), EVENTS) == []
 
 
 @pytest.mark.prove
