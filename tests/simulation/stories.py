@@ -248,6 +248,20 @@ def farther_store_restored_to_before_what_it_accepted() -> None:
     story.heal_with("a", ["restored"])
 
 
+def farther_store_restored_after_a_lost_answer_was_asked_for() -> None:
+    """The acceptance was learned from an open, and the process died before it read anything."""
+    story = Story(PAIR)
+    story.save(story.root)
+    story.sync()
+    story.root.back_up()
+    story.save(story.near)
+    story.lose_answer(story.near, "apply")
+    story.stop_behind(story.near, "settle").cut()
+    story.world.restore(story.root, in_place=True)
+    story.save(story.root)
+    story.heal_with("a", ["restored"])
+
+
 def farther_store_restored_and_written_past_the_position() -> None:
     story = Story(PAIR)
     story.save(story.root)
@@ -277,6 +291,50 @@ def row_read_by_a_descent_from_a_store_restored_since() -> None:
     story.world.restore(story.root, in_place=True)
     story.save(story.root, "b")
     story.heal_with("ab", ["restored"])
+
+
+def farther_store_restored_while_its_changes_were_read() -> None:
+    """The first page ends before the acceptance, which must not be forgotten over it."""
+    story = Story(PAIR)
+    story.world.page_bytes = 1
+    story.save(story.root)
+    story.sync()
+    story.save(story.near)
+    run = story.stop_before(story.near, "apply")
+    story.save(story.root, "b")
+    story.save(story.root, "c")
+    story.root.back_up()
+    story.world.step(run)
+    story.world.step(run)
+    story.world.step(run)
+    run.cut()
+    story.promise(story.root.held()["p.a"] == story.near.held()["p.a"], "nothing was accepted")
+    run = story.stop_behind(story.near, "changes")
+    while "p.b" not in story.near.held():
+        story.world.step(run)
+    run.cut()
+    story.world.restore(story.root, in_place=True)
+    story.save(story.root)
+    story.heal_with("abc", ["restored"])
+
+
+def farther_store_restored_twice() -> None:
+    """A descent learned its history anew, and read a row that was written meanwhile."""
+    story = Story(PAIR)
+    story.save(story.root)
+    story.sync()
+    story.root.back_up()
+    story.save(story.root)
+    story.sync()
+    story.world.restore(story.root, in_place=True)
+    run = story.stop_before(story.near, "rows")
+    story.save(story.root)
+    while run.request is not None and run.request.method != "roots":
+        story.world.step(run)
+    run.cut()
+    story.world.restore(story.root, in_place=True)
+    story.save(story.root)
+    story.heal_with("a", ["restored", "restored"])
 
 
 def restored_root_behind_a_tier_that_had_let_go() -> None:

@@ -173,12 +173,16 @@ class PartitionRun:
         return False
 
     async def _answer_outstanding(self, segment: _Segment, far: RegisteredSegment) -> None:
-        """Act on the answer to a batch whose first answer was lost, and on unknown history."""
+        """Act on the answer to a batch whose first answer was lost, and on unknown history.
+
+        What was accepted is noted together with a position that only a store that has accepted it knows.
+        """
         state = segment.state
         accepted = set(far.accepted or ()) if not self._restored else set()
         steps = tuple(Accept(key, hash, deleted) for key, hash, deleted in state.outstanding if key in accepted)
         raise_floor = not segment.known and state.pulled is not None
-        segment.state = replace(state, batch=max(state.batch, far.batch), outstanding=())
+        seen = far.roots.position if steps else state.seen
+        segment.state = replace(state, seen=seen, batch=max(state.batch, far.batch), outstanding=())
         if segment.state != state or raise_floor:
             await self._settle(segment, Settlement(steps, segment.state, raise_floor=raise_floor))
 
@@ -290,7 +294,9 @@ class PartitionRun:
             page = await self._far.changes(segment.name, segment.state.pulled, self._terms.page_bytes, echo)
             more = page.more
             segment.far_at = page.position
-            state = replace(segment.state, pulled=page.position, seen=page.position)
+            # A page ends at a position that may be older than what was seen; only the last one is the newest of all.
+            seen = segment.state.seen if more else page.position
+            state = replace(segment.state, pulled=page.position, seen=seen)
             if page.records:
                 await self._take(segment, page.records, asked_at, state, hydrating=False)
             segment.state = state
@@ -318,7 +324,7 @@ class PartitionRun:
             await self._decide_all(segment, {key: rows.records.get(key) for key in some}, asked_at, state)
         if learn:
             segment.known = True
-            segment.state = replace(segment.state, pulled=theirs.position, seen=theirs.position)
+            segment.state = replace(segment.state, pulled=theirs.position, seen=segment.far_at)
             await self._settle(segment, Settlement(state=segment.state))
 
     # --- push ----------------------------------------------------------------------------------------------------
