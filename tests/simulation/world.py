@@ -358,9 +358,9 @@ class World:
         self.log("--- heal")
         for tier in self.nearer:
             self._hold(tier, partitions)
-        # A restored store may know the feed token and have lost what came before it: that is looked for by roots, which
-        # are compared partition by partition only when there is nothing else to do.
-        self._rounds(self.longest_path * (3 if self._restored else 1))
+        # What no feed names, such as what a restored store lost or what was forgotten of an expired peer, is found by
+        # its roots; all partitions are looked at only when there is nothing else to do.
+        self._rounds(self.longest_path * (3 if self._restored or len(partitions) > 1 else 1))
         if not self._agrees():
             self._rounds(4)
             raise BrokenPromiseError(
