@@ -140,6 +140,9 @@ async def test_what_another_program_changed_can_be_read_through_the_cache_once_i
             stored = await things.get_stored(thing.id)
             assert stored is not None
             assert (stored.value.n, stored.meta.etag) == (n, change.etag)
+        new = await other.repo(Thing).save(Thing())
+        await take(events, 1)
+        assert await things.get(new.id) == new
         await other.repo(Thing).delete(thing.id)
         await take(events, 1)
         assert await things.get(thing.id) is None

@@ -12,7 +12,7 @@ from core.tests.layer.waiting import until
 
 import tierfold
 from tierfold.abc.syncable import NearerStore
-from tierfold.testing.faults import SlowStore
+from tierfold.testing import FakeClock, SlowStore
 
 pytestmark = pytest.mark.anyio
 
@@ -171,6 +171,52 @@ async def test_a_sync_runs_along_a_chain_and_back_until_nothing_moves(tmp_path: 
         assert await one.repo(Thing).get("oslo.2") == theirs
         assert await other.repo(Thing).get("oslo.1") == mine
         assert len({*await roots(one), *await roots(other)}) == 1
+
+
+async def test_a_sync_of_a_chain_brings_down_what_the_farthest_tier_got_from_elsewhere() -> None:
+    remote = Remote()
+    far = tierfold.Tier("remote:", interval="1h")
+    async with (
+        tierfold.open("memory:a", "memory:b", far, plugins=[remote]) as data,
+        tierfold.open("memory:c", far, plugins=[remote]) as other,
+    ):
+        await data.repo(Thing).save(Thing(id="oslo.1"))
+        await data.sync_now()
+        theirs = await other.repo(Thing).save(Thing(id="oslo.2"))
+        await other.sync_now()
+        report = await data.sync_now()
+        assert (report.links["remote"].pulled, report.links["b"].pulled) == (1, 1)
+        assert await data.repo(Thing).get("oslo.2") == theirs
+
+
+async def test_a_sync_with_nothing_to_do_is_one_run() -> None:
+    remote = Remote()
+    async with tierfold.open("memory:a", tierfold.Tier("remote:", interval="1h"), plugins=[remote]) as data:
+        await data.repo(Thing).save(Thing())
+        await data.sync_now()
+        before = remote.runs
+        await data.sync_now()
+        assert remote.runs == before + 1
+        assert not data.links["remote"].is_at("app.oslo")
+
+
+async def test_what_is_deferred_is_reported_and_not_tried_without_rest() -> None:
+    """Stamps too far ahead of the farther tier's clock wait for their time."""
+    clock, remote = FakeClock(), Remote()
+    far = tierfold.Tier("remote:", interval="1h")
+    async with tierfold.open("memory:a", far, plugins=[remote], clock=clock):
+        pass
+    async with tierfold.open("memory:b", far, plugins=[remote], clock=FakeClock(clock() + 300_000)) as data:
+        saved = await data.repo(Thing).save(Thing())
+        report = await data.sync_now()
+        assert (report.ok, report.verified, data.dirty) == (True, None, True)
+        assert report.links["remote"].deferred == (("Thing", saved.id),)
+        before = remote.runs
+        await anyio.sleep(0.2)
+        assert remote.runs - before <= 1
+        clock.advance(s=300)
+        report = await data.sync_now()
+        assert (report.verified, data.dirty) == (True, False)
 
 
 async def test_a_chain_carries_an_edit_that_was_made_while_it_was_cut() -> None:
