@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from tierfold.layout import SegmentRow, StoreRow
 from tierfold.model import FeedToken, Position
-from tierfold.records.positions import BEGINNING, feed_token, knows, position_of, seq_of, token_seq
+from tierfold.records.positions import (
+    BEGINNING,
+    KEPT_INCARNATIONS,
+    feed_token,
+    knows,
+    position_of,
+    remembers,
+    seq_of,
+    token_seq,
+)
 
 NAMES = [bytes([65 + number]) * 8 for number in range(26)]
 
@@ -62,6 +71,24 @@ def test_a_position_below_the_floor_is_not_known() -> None:
     one_run = store((NAMES[0], 1))
     known = [knows(one_run, 9, raised, position_of(one_run, seq)) for seq in range(1, 9)]
     assert known == [False] * 3 + [True] * 5
+
+
+def test_a_store_remembers_where_it_was_however_long_ago() -> None:
+    """A program that is run every minute begins a new run each time; the oldest are forgotten after a thousand."""
+    quiet = position_of(store((NAMES[0], 1)), 3)
+    trimmed = store(*((b"%8d" % number, number + 2) for number in range(3, KEPT_INCARNATIONS + 3)))
+    assert not knows(trimmed, 2_000, ROW, quiet)
+    assert remembers(trimmed, 2_000, quiet)
+
+
+def test_a_store_does_not_remember_what_it_lost() -> None:
+    backup = store((NAMES[0], 1))
+    lost = position_of(backup, 6)
+    assert not remembers(backup, 5, lost)
+    assert not remembers(store((NAMES[0], 1), (NAMES[1], 5)), 9, lost)
+    assert not remembers(store(), 1, lost)
+    assert not remembers(backup, 5, Position(b"short"))
+    assert remembers(backup, 7, lost)
 
 
 lives = st.lists(st.integers(0, 5), min_size=1, max_size=8)

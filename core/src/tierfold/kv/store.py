@@ -50,7 +50,7 @@ from tierfold.records.keeping import (
     WantUnit,
     mark_all_gone_back,
 )
-from tierfold.records.positions import knows
+from tierfold.records.positions import knows, remembers
 from tierfold.records.session import WriteSession
 from tierfold.records.settling import SettleUnit, WriteThroughUnit, conflict_of, mark
 from tierfold.records.snapshot import Snapshot
@@ -197,7 +197,7 @@ class KvStore(EmbeddedStore, NearerStore):
 
     async def remembers(self, position: Position) -> bool:
         with self.snapshot() as reading:
-            return knows(reading.store, reading.counters.next_seq, None, position)
+            return remembers(reading.store, reading.counters.next_seq, position)
 
     async def view(self, partition: str) -> NearView:
         with self.snapshot() as reading:

@@ -11,7 +11,7 @@ from typing import Final
 from tierfold.layout import SegmentRow, StoreRow
 from tierfold.model import FeedToken, Position
 
-__all__ = ["BEGINNING", "KEPT_INCARNATIONS", "feed_token", "knows", "position_of", "seq_of", "token_seq"]
+__all__ = ["BEGINNING", "KEPT_INCARNATIONS", "feed_token", "knows", "position_of", "remembers", "seq_of", "token_seq"]
 
 BEGINNING: Final = Position(bytes(16))
 """Position of a segment that was never written."""
@@ -55,6 +55,18 @@ def knows(store: StoreRow, next_seq: int, row: SegmentRow | None, position: Posi
         return True
     span = _last_seq(store, bytes(position[:8]), next_seq)
     return span is not None and span[0] <= seq <= span[1]
+
+
+def remembers(store: StoreRow, next_seq: int, position: Position) -> bool:
+    """Whether the store has been at a position of its own. If not, it has gone back in time.
+
+    What lies before its oldest remembered run it has left behind, not lost: a backup holds some run that is older than
+    everything written since.
+    """
+    if knows(store, next_seq, None, position):
+        return True
+    oldest = store.incarnations[0][1] if store.incarnations else 0
+    return len(position) == 16 and seq_of(position) < oldest
 
 
 def feed_token(store: StoreRow, next_seq: int) -> FeedToken:
