@@ -49,11 +49,13 @@ def test_a_position_carries_the_run_that_took_its_seq() -> None:
     assert seq_of(None) == 0
 
 
-def test_a_seq_from_before_all_remembered_runs_has_a_run_without_a_name() -> None:
-    forgetful = store((NAMES[0], 7))
+def test_a_seq_from_before_all_remembered_runs_is_of_the_newest() -> None:
+    """So that the position of a segment that nobody writes to is known for another thousand runs."""
+    forgetful = store((NAMES[0], 7), (NAMES[1], 9))
     position = position_of(forgetful, 3)
-    assert position[:8] == bytes(8)
-    assert not knows(forgetful, 9, ROW, position)
+    assert position[:8] == NAMES[1]
+    assert knows(forgetful, 12, ROW, position)
+    assert not knows(store((NAMES[0], 7)), 9, ROW, position)
 
 
 def test_a_restored_store_does_not_know_what_its_file_does_not_hold() -> None:

@@ -1,7 +1,7 @@
 """Positions and feed tokens of an embedded store: ``incarnation ‖ seq``, 8 bytes each.
 
 A restored backup brings its store id and counters along inside the copied file; only the incarnation that the first
-write after each open begins gives it away. So a position is valid only inside a remembered incarnation's range of seqs.
+write after each open begins gives it away. So a position is valid only if its incarnation is remembered and got so far.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ KEPT_INCARNATIONS: Final = 1_000
 
 
 def _covering(store: StoreRow, seq: int) -> bytes:
+    """The run that took a seq; for one from before all that are remembered the newest, which stays the longest."""
     for name, first in reversed(store.incarnations):
         if first <= seq:
             return name
-    return bytes(8)
+    return store.incarnations[-1][0] if store.incarnations else bytes(8)
 
 
-def _last_seq(store: StoreRow, incarnation: bytes, next_seq: int) -> tuple[int, int] | None:
-    """First and last seq of a remembered incarnation."""
+def _last_seq(store: StoreRow, incarnation: bytes, next_seq: int) -> int:
+    """The last seq that was taken in a remembered run or before it; 0 when it is not remembered."""
     after = next_seq
     for name, first in reversed(store.incarnations):
         if name == incarnation:
-            return first, after - 1
+            return after - 1
         after = first
-    return None
+    return 0
 
 
 def position_of(store: StoreRow, seq: int) -> Position:
@@ -53,8 +54,7 @@ def knows(store: StoreRow, next_seq: int, row: SegmentRow | None, position: Posi
         return False
     if position == BEGINNING:
         return True
-    span = _last_seq(store, bytes(position[:8]), next_seq)
-    return span is not None and span[0] <= seq <= span[1]
+    return 0 < seq <= _last_seq(store, bytes(position[:8]), next_seq)
 
 
 def remembers(store: StoreRow, next_seq: int, position: Position) -> bool:
