@@ -14,6 +14,7 @@ from tierfold.errors import StoreFullError, StoreUnavailableError
 from tierfold.kv.writer import WriterThread
 from tierfold.spi import WriteTransaction
 from tierfold_lmdb.engine import LmdbEngine
+from tierfold_lmdb.environment import Growing
 from tierfold_lmdb.options import LmdbOptions
 
 KIB = 1024
@@ -117,6 +118,20 @@ def test_no_reader_notices_that_the_map_grows(engine: LmdbEngine) -> None:
         for reader in readers:
             reader.join()
     assert troubles == []
+
+
+def test_a_reader_outlasts_any_number_of_growths_in_a_row(engine: LmdbEngine) -> None:
+    environment = engine._environment
+    begin, growths = environment.begin, iter(range(50))
+
+    def begin_between_growths() -> lmdb.Transaction[bytes]:
+        if next(growths, None) is not None:
+            raise Growing
+        return begin()
+
+    environment.begin = begin_between_growths
+    with engine.read() as (_, view):
+        assert view.get(b"a") is None
 
 
 def test_a_map_grows_to_its_limit_and_earlier_writes_stay(tmp_path: Path) -> None:

@@ -73,13 +73,18 @@ class Environment:
 
     def hold(self, holder: Holder) -> lmdb.Transaction[bytes]:
         """Begin the read transaction of ``holder``; the map does not change until `release`."""
-        for _ in range(_TRIES):
+        tries = 0
+        while tries < _TRIES:
             self.holders.add(holder)
             try:
                 return self.begin()
-            except (lmdb.Error, Growing) as error:
+            except Growing:
+                self.holders.discard(holder)
+                self._outwait_growth()  # is not a try: a map that grows by doubling soon has its size
+            except lmdb.Error as error:
                 self.holders.discard(holder)
                 self._recover(error)
+                tries += 1
         raise StoreUnavailableError(f"the map of {self.directory} is replaced again and again")
 
     def release(self, holder: Holder) -> None:
@@ -175,11 +180,13 @@ class Environment:
 
     # --- troubles ------------------------------------------------------------------------------------------------
 
-    def _recover(self, error: Exception) -> None:
+    def _outwait_growth(self) -> None:
+        if not self._steady.wait(_QUIET_LIMIT_S):
+            raise StoreUnavailableError(f"the map of {self.directory} is being replaced")
+
+    def _recover(self, error: lmdb.Error) -> None:
         """Do what makes another try worthwhile, or raise."""
-        if isinstance(error, Growing):
-            helped = self._steady.wait(_QUIET_LIMIT_S)
-        elif isinstance(error, lmdb.MapResizedError):
+        if isinstance(error, lmdb.MapResizedError):
             helped = self._when_quiet(lambda: self._env.set_mapsize(0))
         elif isinstance(error, lmdb.ReadersFullError):
             helped = self._check_readers() > 0
@@ -187,11 +194,8 @@ class Environment:
             # After a failed write of its meta page LMDB refuses everything, reading too, until the file is opened anew.
             lost = isinstance(error, lmdb.PanicError) or self._is_lost
             helped = lost and self._when_quiet(self._reopen)
-        if helped:
-            return
-        if isinstance(error, lmdb.Error):
+        if not helped:
             raise self.mapped(error) from error
-        raise StoreUnavailableError(f"the map of {self.directory} is being replaced")
 
     def _check_readers(self) -> int:
         """Free the slots of readers that died; they would keep old pages from being used again."""
