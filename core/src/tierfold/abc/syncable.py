@@ -354,6 +354,7 @@ class NearRow(Struct, frozen=True, gc=False):
         base: Hash of the version last known upstream, empty = none; ``base_deleted`` when that was a tombstone.
         from_upstream: It came by this link.
         newer: It was written after the position the caller named.
+        seq: Place of this very version in the store's changelog; only the store itself compares it.
     """
 
     key: bytes
@@ -363,6 +364,7 @@ class NearRow(Struct, frozen=True, gc=False):
     base_deleted: bool
     from_upstream: bool
     newer: bool
+    seq: int = 0
 
 
 class NearRows(Struct, frozen=True):
@@ -447,11 +449,16 @@ class Bury(Struct, frozen=True, gc=False, tag=True):
 
 
 class Accept(Struct, frozen=True, gc=False, tag=True):
-    """The farther side holds the version ``hash``: an unchanged row is clean, a changed one has it as base."""
+    """The farther side holds the version ``hash``: an unchanged row is clean, a changed one has it as base.
+
+    Attributes:
+        seq: `NearRow.seq` of that version, which spares the store reading the row; 0 = not known.
+    """
 
     key: bytes
     hash: Digest
     deleted: bool
+    seq: int = 0
 
 
 Step = Take | Keep | Offer | Drop | Bury | Accept

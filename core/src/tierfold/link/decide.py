@@ -59,7 +59,7 @@ def decide(near: NearRow | None, far: Record | None, at: Situation, key: bytes |
     if near is None:
         return Decision(Take(far, ABSENT, key))
     if near.record.hash == far.hash:
-        return Decision(Accept(near.key, far.hash, far.deleted)) if near.dirty else _NOTHING
+        return Decision(Accept(near.key, far.hash, far.deleted, near.seq)) if near.dirty else _NOTHING
     if near.from_upstream and near.newer:
         # A write-through copy entered the cache after this page was asked for: the page is older than the row.
         return _NOTHING
@@ -98,7 +98,7 @@ def _missing(near: NearRow, at: Situation) -> Decision:
 
 def _missing_tombstone(near: NearRow, below: bool) -> Decision:
     if below:
-        return Decision(Accept(near.key, near.record.hash, True)) if near.dirty else _NOTHING
+        return Decision(Accept(near.key, near.record.hash, True, near.seq)) if near.dirty else _NOTHING
     return _NOTHING if near.dirty and not near.base else _offer(near)
 
 

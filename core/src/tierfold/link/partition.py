@@ -377,14 +377,14 @@ class PartitionRun:
     async def _settle_answer(
         self, segment: _Segment, rows: Sequence[NearRow], applied: Applied, asked_at: Position
     ) -> None:
-        by_key = {row.key: row.record for row in rows}
-        accepted = [Accept(key, by_key[key].hash, by_key[key].deleted) for key in applied.accepted if key in by_key]
+        by_key = {row.key: row for row in rows}
+        accepted = [_accept(by_key[key]) for key in applied.accepted if key in by_key]
         for key, (_, current) in applied.deferred.items():
-            segment.held[key] = Held(by_key[key], current)
-            self.report.deferred.append((segment.name.type, by_key[key].id))
+            segment.held[key] = Held(by_key[key].record, current)
+            self.report.deferred.append((segment.name.type, by_key[key].record.id))
         for key, reason in applied.bad.items():
             segment.bad.add(key)
-            self.report.bad.append((segment.name.type, by_key[key].id, reason))
+            self.report.bad.append((segment.name.type, by_key[key].record.id, reason))
         self.report.carry([current for current in applied.refused.values() if current is not None])
         segment.refused.update(applied.refused.keys())
         self.report.pushed += len(accepted)
@@ -467,3 +467,7 @@ class PartitionRun:
     async def _clear_mark(self) -> None:
         if self._restored:
             await self._near.mark_partition(self._partition, PartitionMarks(gone_back=False), self._terms.token)
+
+
+def _accept(row: NearRow) -> Accept:
+    return Accept(row.key, row.record.hash, row.record.deleted, row.seq)

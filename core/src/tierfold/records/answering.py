@@ -20,6 +20,7 @@ from tierfold.records.snapshot import SegmentState, Snapshot
 
 __all__ = [
     "changed_rows",
+    "changelog",
     "changes",
     "feed",
     "heads",
@@ -91,6 +92,13 @@ def rows_sum(rows: Iterable[SegmentRow]) -> int:
 
 
 # --- rows in changelog order and in key order --------------------------------------------------------------------
+
+
+def changelog(reading: Reading, state: SegmentState, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+    """(seq, record key) in commit order, of the seqs from ``first`` to ``last``."""
+    log, number_of = CHANGELOG + state.number, int.from_bytes
+    for entry, key in reading.txn.scan(log + first.to_bytes(8, "big"), log + (last + 1).to_bytes(8, "big")):
+        yield number_of(entry[5:], "big"), key
 
 
 def changed_rows(

@@ -7,7 +7,7 @@ from typing import Any
 
 from tierfold.abc.syncable import LinkState, NearRow, NearRows, NearView
 from tierfold.errors import CorruptDataError
-from tierfold.layout import FEED, PARTITION_ROWS, SEGMENT_ROWS, LinkStateRow, Row, end_of, open_row, peek_row
+from tierfold.layout import FEED, PARTITION_ROWS, SEGMENT_ROWS, UP, LinkStateRow, Row, end_of, open_row, peek_row
 from tierfold.model import Digest, FeedToken, Position, SegmentName
 from tierfold.records.answering import changed_rows, record_of, rows_sum, segment_roots
 from tierfold.records.positions import BEGINNING, seq_of, token_seq
@@ -43,9 +43,13 @@ def dirty_tail(
     reading: Reading, state: SegmentState, last: int, open: Callable[[bytes, bytes], Row] = open_row
 ) -> Iterator[tuple[bytes, Row]]:
     """Rows to deliver in changelog order, up to the seq ``last``. There is no outbox: they are the changelog's tail."""
+    link = reading.link
+    if link is None or not link.upstream:
+        return
     first = reading.link_state(state).pushed + 1
+    attached = link.first_seq
     for key, row in changed_rows(reading, state, first, last, open):
-        if reading.is_dirty(state, row):
+        if row.seq < attached or (row.via != UP and row.base != row.hash):  # `is_dirty`, without the calls
             yield key, row
 
 
@@ -106,6 +110,7 @@ def _near_row(reading: Reading, state: SegmentState, key: bytes, row: Row, since
         base_deleted,
         reading.is_from_upstream(row),
         row.seq > since,
+        row.seq,
     )
 
 

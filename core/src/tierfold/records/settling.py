@@ -25,7 +25,7 @@ from tierfold.digest import Hasher, record_key
 from tierfold.errors import CorruptDataError, LinkFencedError
 from tierfold.layout import CONFLICT_ROWS, ConflictRow, Row, peek_row
 from tierfold.model import Digest, Origin, Record, SegmentName, pack_content
-from tierfold.records.answering import changed_rows, record_of
+from tierfold.records.answering import changed_rows, changelog, record_of
 from tierfold.records.positions import seq_of
 from tierfold.records.session import Entry, WriteSession
 from tierfold.records.snapshot import SegmentState
@@ -142,6 +142,20 @@ class _Delivery:
         self._accepted, self._verified_seq, self._keep_dirty = accepted, verified_seq, keep_dirty
         self._waiting = len(accepted)
 
+    def prefix(self, session: WriteSession, state: SegmentState, pushed: int) -> int:
+        """``pushed``, moved over the entries behind it that were accepted, by the changelog alone.
+
+        An entry that still has the seq it was read with names the version that was sent.
+        """
+        known = self._accepted.get
+        for seq, key in changelog(session, state, pushed + 1, state.row.max_seq):
+            step = known(key)
+            if step is None or step.seq != seq:
+                break
+            pushed = seq
+            self._waiting -= 1
+        return pushed
+
     def base(self, key: bytes, row: Row) -> tuple[bytes, bool] | None:
         """The version of a row that the farther side holds, None when that is not known. Asked once per row."""
         step = self._accepted.get(key)
@@ -158,9 +172,9 @@ class _Delivery:
 def _move_pushed(session: WriteSession, state: SegmentState, delivery: _Delivery) -> None:
     """Move ``pushed`` over the prefix of the changelog's tail that is delivered; note the bases of rows behind it."""
     link = session.link_state(state)
-    prefix, gap = link.pushed, False
+    prefix, gap = delivery.prefix(session, state, link.pushed), False
     rebased: list[tuple[bytes, tuple[bytes, bool]]] = []
-    for key, row in changed_rows(session, state, link.pushed + 1, state.row.max_seq, peek_row):
+    for key, row in changed_rows(session, state, prefix + 1, state.row.max_seq, peek_row):
         if gap and delivery.ends_before(row):
             break
         base = delivery.base(key, row)
