@@ -134,7 +134,16 @@ class Run:
         own = (await near.identity()).store
         lease_s = None if self.near.durable else 3600
         terms = Terms(
-            link, own, lease.token, lease_s, self._page_bytes, self.near.now_ms, lambda _: LWW, frozenset(), _hasher
+            link,
+            own,
+            lease.token,
+            lease_s,
+            self._page_bytes,
+            self.near.now_ms,
+            lambda _: LWW,
+            frozenset(),
+            _hasher,
+            _never_lost,
         )
         if self.partition is not None:
             self.report = await PartitionRun(near, far, self.partition, terms).run()
@@ -145,3 +154,7 @@ class Run:
             report.add(await PartitionRun(near, far, partition, terms).run())
         await finish(near, far, terms, todo, report)
         self.report = report
+
+
+async def _never_lost() -> None:
+    """A simulated run takes its lease for one run, however long that takes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
@@ -19,7 +19,7 @@ from tierfold.records.snapshot import Snapshot
 from tierfold.resolve import LWW
 from tierfold.testing.fakes import FakeClock, fake_context
 
-__all__ = ["PARTITION", "SENSORS", "Hooked", "Store", "drive", "ids", "link", "run", "terms"]
+__all__ = ["PARTITION", "SENSORS", "Hooked", "Store", "drive", "ids", "link", "never_lost", "run", "terms"]
 
 T = TypeVar("T")
 PARTITION: Final = "app.oslo"
@@ -130,10 +130,21 @@ def link(near: Store, far: Store) -> int:
     return lease.token
 
 
-def terms(near: Store, token: int, *, page_bytes: int = 1_000_000, refused: frozenset[str] = frozenset()) -> Terms:
+async def never_lost() -> None:
+    """The lease of a run that nobody else wants."""
+
+
+def terms(
+    near: Store,
+    token: int,
+    *,
+    page_bytes: int = 1_000_000,
+    refused: frozenset[str] = frozenset(),
+    renew: Callable[[], Awaitable[None]] = never_lost,
+) -> Terms:
     peer = drive(near.kv.identity()).store
     hasher = near.kv._opened.hasher
-    return Terms("up", peer, token, None, page_bytes, near.clock, lambda _: LWW, refused, hasher)
+    return Terms("up", peer, token, None, page_bytes, near.clock, lambda _: LWW, refused, hasher, renew)
 
 
 def run(

@@ -9,7 +9,7 @@ positions say.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -63,6 +63,7 @@ class Terms(Struct, frozen=True):
         lease_s: Peer lease of a volatile nearer store; None for a durable one.
         page_bytes: How much one page or batch carries, roughly.
         refused: Entity types whose declarations disagree; their segments are left alone.
+        renew: Awaited before every settlement, so that a long run keeps its lease; raises when that is lost.
     """
 
     link: str
@@ -74,6 +75,7 @@ class Terms(Struct, frozen=True):
     resolver: Callable[[str], ResolverSpec]
     refused: frozenset[str]
     hasher: Callable[[str], Hasher]
+    renew: Callable[[], Awaitable[None]]
 
 
 class _Segment:
@@ -201,6 +203,7 @@ class PartitionRun:
         )
 
     async def _settle(self, segment: _Segment, settlement: Settlement) -> tuple[bytes, ...]:
+        await self._terms.renew()
         settled = await self._near.settle(segment.name, settlement, self._terms.token)
         segment.own_at = settled.position
         return settled.refused

@@ -114,6 +114,7 @@ class Runner:
             self._resolver,
             frozenset(self.refused),
             self._services.hasher,
+            self._renew,
         )
 
     def _resolver(self, type: str) -> ResolverSpec:
