@@ -33,9 +33,9 @@ check: $(READY)
 	$(BIN)/mypy conftest.py
 	$(BIN)/lint-imports
 
-# Properties marked as proofs run with 2,000 examples here; pytest-timeout's limit is per test.
+# Properties run with 2,000 examples here; pytest-timeout's limit is per test.
 prove: $(READY)
-	$(BIN)/python -m pytest $(TESTS) -m "slow or prove" \
+	$(BIN)/python -m pytest $(TESTS) -m "slow or prove or hypothesis" \
 		--hypothesis-profile=prove --timeout=1200 -o faulthandler_timeout=1200
 	$(BIN)/coverage run -m pytest core/tests -m "not slow and not prove" --hypothesis-profile=ci --timeout=60
 	$(BIN)/coverage report --include='$(PURE_FILES)' --fail-under=100
