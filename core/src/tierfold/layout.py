@@ -3,7 +3,7 @@
 One ordered keyspace; the first byte of a key names the table. Integers are big-endian, so key order is number order.
 Every value ends with the CRC-32 of key and value in little-endian order: then the CRC over all of it is a constant, and
 a row is checked in one call without slicing [a leading checksum costs a copy of the row per read]. Entries of the
-changelog, the feed and the tombstone index have no checksum: they are compared with the rows they name.
+changelog, the feed, the tombstone index and the indexes have no checksum: they are compared with the rows they name.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ __all__ = [
     "FEED",
     "FORMAT_VERSION",
     "ID_START",
+    "INDEX_ENTRY",
+    "INDEX_ROWS",
     "LEAF",
     "LINK_ROWS",
     "LINK_STATE_ROWS",
@@ -49,6 +51,7 @@ __all__ = [
     "UP",
     "ConflictRow",
     "Counters",
+    "IndexRow",
     "LinkRow",
     "LinkStateRow",
     "PartitionRow",
@@ -84,10 +87,12 @@ PEER: Final = b"\x0a"
 PEER_NUMBER: Final = b"\x0b"
 CONFLICT: Final = b"\x0c"
 MEMBER: Final = b"\x0d"
+INDEX: Final = b"\x0e"
 FEED: Final = b"\x10"
 CHANGELOG: Final = b"\x11"
 LEAF: Final = b"\x12"
 TOMBSTONE: Final = b"\x13"
+INDEX_ENTRY: Final = b"\x14"
 RECORD: Final = b"\x20"
 
 RESIDUE: Final = 0x2144DF1C
@@ -221,7 +226,11 @@ class StoreRow(Struct, array_like=True, frozen=True):
 
 
 class Counters(Struct, array_like=True):
-    """What every commit moves on. ``presence`` changes whenever a partition becomes present or ceases to be."""
+    """What every commit moves on.
+
+    ``presence`` changes whenever a partition becomes present or ceases to be, ``index_changes`` whenever the set of
+    indexes or the state of one does.
+    """
 
     next_seq: int = 1
     high_water: int = 0
@@ -230,6 +239,8 @@ class Counters(Struct, array_like=True):
     next_conflict: int = 1
     oldest_conflict: int = 1
     presence: int = 0
+    next_index: int = 1
+    index_changes: int = 0
 
 
 class SegmentRow(Struct, array_like=True):
@@ -261,6 +272,21 @@ class TypeRow(Struct, array_like=True):
 
     name: str
     declaration: bytes
+
+
+class IndexRow(Struct, array_like=True):
+    """An index over one path of the documents of a type, in all their partitions.
+
+    ``state``: ``building`` up to ``built_to`` (segment and record key), ``ready``, or ``dropping``. ``entries``: how
+    many, by the schema of the record. ``holders``: programs that want it, each until a time in ms.
+    """
+
+    type: str
+    path: tuple[str, ...]
+    state: str = "building"
+    built_to: bytes = b""
+    entries: dict[int, int] = {}
+    holders: dict[bytes, int] = {}
 
 
 class LinkRow(Struct, array_like=True):
@@ -326,6 +352,7 @@ COUNTER_ROWS: Final = Table(COUNTERS, Counters)
 PARTITION_ROWS: Final = Table(PARTITION, PartitionRow)
 SEGMENT_ROWS: Final = Table(SEGMENT, SegmentRow)
 TYPE_ROWS: Final = Table(TYPE, TypeRow)
+INDEX_ROWS: Final = Table(INDEX, IndexRow)
 LINK_ROWS: Final = Table(LINK, LinkRow)
 LINK_STATE_ROWS: Final = Table(LINK_STATE, LinkStateRow)
 REGISTRATION_ROWS: Final = Table(REGISTRATION, RegistrationRow)

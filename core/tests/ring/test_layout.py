@@ -23,6 +23,7 @@ from tierfold.layout import (
     RESIDUE,
     ConflictRow,
     Counters,
+    IndexRow,
     LinkRow,
     LinkStateRow,
     PartitionRow,
@@ -54,13 +55,17 @@ SAMPLES: Final[dict[str, tuple[bytes, Struct]]] = {
         b"",
         StoreRow(1, HASH, OTHER[:8], "1f:22", "blake2b-128", b"", ((b"first...", 1), (b"second..", 300))),
     ),
-    "COUNTER_ROWS": (b"", Counters(301, 1_800_000_000_000 << 16, 4, 3, 12, 2, 9)),
+    "COUNTER_ROWS": (b"", Counters(301, 1_800_000_000_000 << 16, 4, 3, 12, 2, 9, 5, 77)),
     "PARTITION_ROWS": (KEY, PartitionRow("app.oslo", "present", 3, True, True)),
     "SEGMENT_ROWS": (
         b"\x00\x00\x00\x02",
         SegmentRow("Sensor", "app.oslo", 70_000, 2, HASH, {20_833: (OTHER, 2)}, 300, 20_832, 299),
     ),
     "TYPE_ROWS": (KEY, TypeRow("Sensor", b'{"name":"Sensor"}')),
+    "INDEX_ROWS": (
+        b"\x00\x00\x00\x03",
+        IndexRow("Sensor", ("a", "b"), "building", b"\x00\x00\x00\x02" + KEY, {1: 5, 2: 70_000}, {HASH: 1_800_000_000_000}),
+    ),
     "LINK_ROWS": (b"", LinkRow("up", HASH, 17, OTHER, 5, 1_800_000_010_000, POSITION, POSITION)),
     "LINK_STATE_ROWS": (
         b"\x00\x00\x00\x02",

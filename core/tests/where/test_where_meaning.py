@@ -21,7 +21,7 @@ from tierfold.where.tree import Expression, Path, paths_of
 @given(conditions, documents)
 def test_a_condition_holds_where_its_words_say_so(condition: Expression, document: dict[str, Any]) -> None:
     lens = Lens(paths_of(condition))
-    assert matcher(condition, lens)(lens.view(record(document))) == holds(condition, {**document, "id": "oslo.1"})
+    assert matcher(condition, lens)(lens.view(record(document).content)) == holds(condition, {**document, "id": "oslo.1"})
 
 
 @given(values, values)

@@ -23,6 +23,12 @@ class ReadTransaction(Protocol):
         """E2: every pair with ``low <= key < high``, ascending. Ends with the transaction; a put or delete in the same
         transaction invalidates it, so collect first."""
 
+    def scan_back(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """E18: the same pairs as `scan`, descending."""
+
+    def count(self, low: bytes, high: bytes) -> int:
+        """E19: how many pairs `scan` gives, in a third of its time."""
+
     def last(self, low: bytes, high: bytes) -> tuple[bytes, bytes] | None:
         """E3: the pair with the greatest key in ``low <= key < high``, or None."""
 

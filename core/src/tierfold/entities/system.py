@@ -8,7 +8,16 @@ from typing import Final
 
 from tierfold.model import Record
 
-__all__ = ["EPOCH", "EXACT_BELOW_MS", "ID_START", "SYSTEM_FIELDS", "read_head", "split_record", "time_of"]
+__all__ = [
+    "EPOCH",
+    "EXACT_BELOW_MS",
+    "ID_START",
+    "SYSTEM_FIELDS",
+    "read_head",
+    "split_record",
+    "system_fields",
+    "time_of",
+]
 
 SYSTEM_FIELDS: Final = ("id", "created_at", "updated_at", "version")
 """Members that are no part of a payload."""
@@ -33,16 +42,18 @@ def time_of(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=min(ms, _LAST_MS))
 
 
-def split_record(record: Record) -> tuple[dict[str, object], bytes]:
-    """The four system fields of a record, and its payload."""
-    content = record.content
-    stamp, birth, version, id_length, extension_length = read_head(content)
-    end = ID_START + id_length
+def system_fields(content: bytes) -> dict[str, object]:
+    """The four system fields of a record's content."""
+    stamp, birth, version, id_length, _ = read_head(content)
     created = time_of(birth >> 16)
-    system = {
-        "id": content[ID_START:end].decode(),
+    return {
+        "id": content[ID_START : ID_START + id_length].decode(),
         "created_at": created,
         "updated_at": created if stamp == birth else time_of(stamp >> 16),
         "version": version,
     }
-    return system, content[end + extension_length :]
+
+
+def split_record(record: Record) -> tuple[dict[str, object], bytes]:
+    """The four system fields of a record, and its payload."""
+    return system_fields(record.content), record.payload

@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 from zlib import crc32
 
 from tierfold.abc.engine import Engine, ReadTransaction, WriteTransaction
-from tierfold.abc.store import Listener, LocalStore
+from tierfold.abc.indexed import IndexedStore, IndexHit, IndexPath, IndexStatus, Scanned
+from tierfold.abc.store import Listener
 from tierfold.digest import Hasher
 from tierfold.errors import CorruptDataError, PayloadTooLargeError
 from tierfold.kv.told import Told
@@ -29,7 +30,10 @@ from tierfold.layout import (
     unseal,
 )
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
+from tierfold.records import answering, index_reading
 from tierfold.records.answering import record_of
+from tierfold.records.index_units import HoldIndexesUnit, ReleaseIndexesUnit, TendIndexesUnit
+from tierfold.records.indexes import IndexMemo
 from tierfold.records.keeping import DeclareUnit
 from tierfold.records.saving import SaveUnit
 from tierfold.records.session import WriteSession
@@ -55,7 +59,7 @@ class Hashers(dict[str, Hasher]):
         return hasher
 
 
-class EmbeddedStore(LocalStore):
+class EmbeddedStore(IndexedStore):
     """Record logic over one engine. Any thread may read and write; see `LocalStore` for what is promised."""
 
     def __init__(self, engine: Engine, context: OpenContext, payload_limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> None:
@@ -63,7 +67,7 @@ class EmbeddedStore(LocalStore):
         self._limit_bytes = payload_limit_bytes
         self._hashers = Hashers()
         random = context.random_bytes
-        self._opened = Opened(random(8), context.clock, random, self._hashers.__getitem__, StoreMemo())
+        self._opened = Opened(random(8), context.clock, random, self._hashers.__getitem__, StoreMemo(), IndexMemo())
         self._finders: dict[SegmentName, Callable[[str], Record | None]] = {}
         self._present: set[str] | None = None
         self._present_at = (-1, -1)
@@ -203,6 +207,40 @@ class EmbeddedStore(LocalStore):
 
     async def scan(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
         return self.page(segment, after, limit)
+
+    # --- indexes -------------------------------------------------------------------------------------------------
+
+    def record_key(self, type: str, id: str) -> bytes:
+        return self._hashers[type].key(id.encode())
+
+    def scan_live(
+        self, segment: SegmentName, after: bytes, limit: int, accept: Callable[[bytes], bool], *, back: bool = False
+    ) -> Scanned:
+        with self.snapshot() as reading:
+            return answering.scan_live(reading, segment, after, limit, accept, back=back)
+
+    async def hold_indexes(self, type: str, paths: Sequence[IndexPath], holder: bytes, ttl_s: float) -> None:
+        await self._writer.run(HoldIndexesUnit(type, paths, holder, ttl_s))
+
+    async def release_indexes(self, holder: bytes) -> None:
+        await self._writer.run(ReleaseIndexesUnit(holder))
+
+    async def tend_indexes(self, limit: int) -> bool:
+        return await self._writer.run(TendIndexesUnit(limit))
+
+    def indexes(self, type: str) -> Sequence[IndexStatus]:
+        with self.snapshot() as reading:
+            return index_reading.statuses(reading, type)
+
+    def index_hits(
+        self, type: str, path: IndexPath, low: bytes, high: bytes, limit: int, *, back: bool, ids_back: bool
+    ) -> Sequence[IndexHit] | None:
+        with self.snapshot() as reading:
+            return index_reading.hits(reading, type, path, low, high, limit, back=back, ids_back=ids_back)
+
+    def index_count(self, type: str, path: IndexPath, low: bytes, high: bytes) -> int | None:
+        with self.snapshot() as reading:
+            return index_reading.count(reading, type, path, low, high)
 
     # --- writing -------------------------------------------------------------------------------------------------
 

@@ -101,6 +101,15 @@ class _Read(ReadTransaction):
             if self._rows is _ENDED:
                 raise StoreClosedError("the transaction has ended")
 
+    def scan_back(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        for pair in self._rows.scan_back(low, high):
+            yield pair
+            if self._rows is _ENDED:
+                raise StoreClosedError("the transaction has ended")
+
+    def count(self, low: bytes, high: bytes) -> int:
+        return self._rows.count(low, high)
+
     def last(self, low: bytes, high: bytes) -> tuple[bytes, bytes] | None:
         return self._rows.last(low, high)
 

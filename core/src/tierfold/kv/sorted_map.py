@@ -55,6 +55,27 @@ class SortedMap:
                 return
             at += 1
 
+    def scan_back(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The same pairs, descending."""
+        at = min(bisect_left(self._greatest, high), len(self._chunks) - 1)
+        while at >= 0:
+            chunk = self._chunks[at]
+            start = bisect_left(chunk, low)
+            for key in reversed(chunk[start : bisect_left(chunk, high)]):
+                yield key, self._values[key]
+            if start:
+                return
+            at -= 1
+
+    def count(self, low: bytes, high: bytes) -> int:
+        """How many pairs `scan` gives."""
+        first, last = bisect_left(self._greatest, low), bisect_left(self._greatest, high)
+        if first >= len(self._chunks):
+            return 0
+        before = bisect_left(self._chunks[first], low)
+        upto = bisect_left(self._chunks[last], high) if last < len(self._chunks) else 0
+        return max(0, sum(map(len, self._chunks[first:last])) - before + upto)
+
     def last(self, low: bytes, high: bytes) -> tuple[bytes, bytes] | None:
         """The pair with the greatest key in ``low <= key < high``."""
         at = bisect_left(self._greatest, high)

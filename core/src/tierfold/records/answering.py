@@ -6,13 +6,28 @@ Tombstones of days below the segment's own horizon count as absent everywhere bu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
+from zlib import crc32
 
+from tierfold.abc.indexed import Scanned
 from tierfold.abc.syncable import Changes, Feed, Heads, Leaves, Roots, Rows, Scan, SegmentRoots
 from tierfold.clock import day_of
 from tierfold.digest import MODULUS
 from tierfold.errors import CorruptDataError
-from tierfold.layout import CHANGELOG, FEED, RECORD, SEGMENT_ROWS, TOMBSTONE, Row, SegmentRow, end_of, open_row
+from tierfold.layout import (
+    CHANGELOG,
+    FEED,
+    LOCAL_SIZE,
+    RECORD,
+    RESIDUE,
+    SEGMENT_ROWS,
+    TOMBSTONE,
+    Row,
+    SegmentRow,
+    end_of,
+    open_row,
+)
 from tierfold.model import Digest, FeedToken, Position, Record, SegmentName
 from tierfold.records.leaves import TRUNCATED, children, live_heads, prefix_range
 from tierfold.records.positions import BEGINNING, position_of, seq_of, token_seq
@@ -29,6 +44,7 @@ __all__ = [
     "roots",
     "rows",
     "rows_sum",
+    "scan_live",
     "scope_sum",
     "segment_roots",
     "snapshot_page",
@@ -154,6 +170,31 @@ def snapshot_page(reading: Reading, name: SegmentName, after: bytes, limit_bytes
             records.append(record_of(state, row))
             size += len(row.content)
     return Scan(tuple(records), after, False, reading.position(state))
+
+
+def scan_live(
+    reading: Reading, name: SegmentName, after: bytes, limit: int, accept: Callable[[bytes], bool], *, back: bool
+) -> Scanned:
+    """Live records in key order, those that are accepted among the next few. The loop is the cost of a full scan."""
+    state = reading.find(name)
+    if state is None:
+        return Scanned((), None, 0)
+    prefix, type, checksum, residue = RECORD + state.number, state.name.type, crc32, RESIDUE
+    low, high = prefix, end_of(prefix)
+    if back:
+        rows = reading.txn.scan_back(low, prefix + after if after else high)
+    else:
+        rows = reading.txn.scan(prefix + after + b"\x00" if after else low, high)
+    found: list[Record] = []
+    seen, key = 0, b""
+    for key, value in islice(rows, limit):
+        seen += 1
+        if checksum(value, checksum(key)) != residue:
+            raise CorruptDataError(f"row {key.hex()} fails its checksum")
+        content = value[LOCAL_SIZE:-4]
+        if not content[32] & 1 and accept(content):
+            found.append(Record(type, content, Digest(value[LOCAL_SIZE - 16 : LOCAL_SIZE])))
+    return Scanned(tuple(found), key[5:] if seen == limit else None, seen)
 
 
 # --- descent -----------------------------------------------------------------------------------------------------

@@ -15,10 +15,12 @@ from msgspec.structs import replace
 from tierfold.abc.engine import WriteTransaction
 from tierfold.clock import day_of, hlc_of, next_hlc
 from tierfold.digest import MODULUS, sum_bytes
+from tierfold.errors import CorruptDataError
 from tierfold.layout import (
     CHANGELOG,
     COUNTER_ROWS,
     FEED,
+    INDEX_ROWS,
     LINK_ROWS,
     LINK_STATE_ROWS,
     LOCAL,
@@ -30,6 +32,7 @@ from tierfold.layout import (
     SEGMENT_ROWS,
     STORE_ROWS,
     TOMBSTONE,
+    IndexRow,
     LinkRow,
     LinkStateRow,
     PartitionRow,
@@ -41,6 +44,7 @@ from tierfold.layout import (
     seal,
 )
 from tierfold.model import Origin, SegmentName
+from tierfold.records.indexes import Index
 from tierfold.records.leaves import add_to_leaves
 from tierfold.records.positions import KEPT_INCARNATIONS
 from tierfold.records.snapshot import Opened, SegmentState, Snapshot
@@ -69,6 +73,7 @@ class WriteSession(Snapshot[WriteTransaction]):
         self.first_presence = self.counters.presence
         self._bytes = 0
         self._changed = False
+        self._index_counts: dict[bytes, dict[int, int]] = {}
 
     # --- catalog -------------------------------------------------------------------------------------------------
 
@@ -77,10 +82,10 @@ class WriteSession(Snapshot[WriteTransaction]):
         """How much was written so far, roughly; the writer ends a group by it."""
         return self._bytes
 
-    def wrote(self) -> None:
+    def wrote(self, size_bytes: int = 64) -> None:
         """Something was written beside rows, so the counters are to be written too."""
         self._changed = True
-        self._bytes += 64
+        self._bytes += size_bytes
 
     def save_store(self, row: StoreRow) -> None:
         self._store = row
@@ -131,6 +136,56 @@ class WriteSession(Snapshot[WriteTransaction]):
         LINK_STATE_ROWS.put(self.txn, row, state.number)
         self.wrote()
 
+    # --- indexes -------------------------------------------------------------------------------------------------
+
+    def save_index(self, number: bytes, row: IndexRow) -> None:
+        """Write an index that is new, or in another state than before."""
+        self._note_indexes()
+        self.save_index_progress(number, row)
+
+    def save_index_progress(self, number: bytes, row: IndexRow) -> None:
+        """Write what no other transaction asks for: how far it is built, who wants it."""
+        INDEX_ROWS.put(self.txn, row, number)
+        self.wrote()
+
+    def forget_index(self, number: bytes) -> None:
+        INDEX_ROWS.delete(self.txn, number)
+        self._index_counts.pop(number, None)
+        self._note_indexes()
+
+    def _note_indexes(self) -> None:
+        # Drawn and not counted: what an aborted transaction saw must not be taken for what a later one made.
+        self.counters.index_changes = int.from_bytes(self.opened.random_bytes(7), "big") + 1
+
+    def put_index_entry(self, index: Index, key: bytes, schema: bytes) -> None:
+        self.txn.put(key, schema)
+        self._count_entry(index.number, schema, 1)
+        self._bytes += 2 * len(key)
+
+    def _count_entry(self, number: bytes, schema: bytes, change: int) -> None:
+        counts = self._index_counts.setdefault(number, {})
+        of = int.from_bytes(schema, "big")
+        counts[of] = counts.get(of, 0) + change
+
+    def _follow(self, state: SegmentState, changes: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+        """Bring the indexes up to records that change: (old content, new content), None = no live record."""
+        indexes = self.indexes.get(state.name.type)
+        if indexes is None:
+            return
+        added: list[tuple[bytes, bytes]] = []
+        for old, new in changes:
+            for index, gone, come in indexes.moves(old, new, state.number):
+                # While it is built, what was never entered cannot be taken out.
+                if gone is not None and old is not None and (index.is_ready or self.txn.get(gone) is not None):
+                    self.txn.delete(gone)
+                    self._count_entry(index.number, old[33:37], -1)
+                if come is not None and new is not None:
+                    added.append((come, new[33:37]))
+                    self._count_entry(index.number, new[33:37], 1)
+        added.sort()
+        self.txn.put_sorted(added)
+        self._bytes += sum([2 * len(key) for key, _ in added])
+
     # --- rows ----------------------------------------------------------------------------------------------------
 
     def base_for_write(self, state: SegmentState, old: Row | None) -> tuple[bytes, bool]:
@@ -176,6 +231,8 @@ class WriteSession(Snapshot[WriteTransaction]):
         self.txn.put_sorted([(log + number.to_bytes(8, "big"), entry[0]) for number, entry in numbered])
         number_of = int.from_bytes
         state.deltas += [(entry[0], number_of(entry[3], "big"), 1) for entry in entries if not entry[2][32] & 1]
+        if self.counters.index_changes:
+            self._follow(state, [(_live(entry[1]), None if entry[2][32] & 1 else entry[2]) for entry in entries])
         self._bytes += sum([len(entry[2]) for entry in entries]) + 128 * len(entries)
         state.row.max_seq = seq - 1
         self.touch(state)
@@ -212,6 +269,8 @@ class WriteSession(Snapshot[WriteTransaction]):
         """Let a row go. Takes no seq: nobody learns of it by changelog, only listeners here, if there is an origin."""
         self.txn.delete(RECORD + state.number + key)
         self._forget(state, key, old)
+        if self.counters.index_changes:
+            self._follow(state, ((_live(old), None),))
         self._bytes += 128
         self.touch(state)
         if origin is not None:
@@ -269,11 +328,21 @@ class WriteSession(Snapshot[WriteTransaction]):
 
     def flush(self) -> None:
         """Write what was accumulated."""
+        for number, counts in self._index_counts.items():
+            self._flush_index(number, counts)
         for state in self._segments.values():
             if state.touched:
                 self._flush_segment(state)
         if self._changed:
             COUNTER_ROWS.put(self.txn, self.counters)
+
+    def _flush_index(self, number: bytes, counts: dict[int, int]) -> None:
+        row = INDEX_ROWS.get(self.txn, number)
+        if row is None:
+            raise CorruptDataError(f"index {number.hex()} has entries and no row")
+        totals = {schema: row.entries.get(schema, 0) + counts.get(schema, 0) for schema in {*row.entries, *counts}}
+        row.entries = {schema: total for schema, total in sorted(totals.items()) if total}
+        INDEX_ROWS.put(self.txn, row, number)
 
     def _flush_segment(self, state: SegmentState) -> None:
         row = state.row
@@ -288,3 +357,8 @@ class WriteSession(Snapshot[WriteTransaction]):
                 self.txn.delete(FEED + state.fed_at.to_bytes(8, "big"))
             self.txn.put(FEED + row.max_seq.to_bytes(8, "big"), state.number)
         SEGMENT_ROWS.put(self.txn, row, state.number)
+
+
+def _live(old: Row | None) -> bytes | None:
+    """The content that indexes know of a row that is replaced."""
+    return None if old is None or old.deleted else old.content

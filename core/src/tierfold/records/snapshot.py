@@ -35,6 +35,7 @@ from tierfold.layout import (
     unseal,
 )
 from tierfold.model import FeedToken, Position, SegmentName
+from tierfold.records.indexes import IndexMemo, TypeIndexes
 from tierfold.records.leaves import Delta
 from tierfold.records.positions import feed_token, position_of
 
@@ -50,7 +51,7 @@ class Opened(Struct):
         incarnation: Random name that the first write of this open appends.
         wall_ms: Clock, ms since 1970.
         hasher: The `Hasher` of an entity type.
-        memo: Keeps the store row between transactions.
+        memo: Keeps the store row between transactions; ``indexes`` the indexes.
         expects_upstream: The program that opened it has a farther tier, reached or not.
     """
 
@@ -59,6 +60,7 @@ class Opened(Struct):
     random_bytes: Callable[[int], bytes]
     hasher: Callable[[str], Hasher]
     memo: StoreMemo
+    indexes: IndexMemo
     expects_upstream: bool = False
 
 
@@ -88,6 +90,7 @@ class Snapshot(Generic[X]):
         self._link_read = False
         self._segments: dict[SegmentName, SegmentState] = {}
         self._numbered: dict[bytes, SegmentState] = {}
+        self._names: dict[bytes, SegmentName] = {}
 
     # --- store and link ------------------------------------------------------------------------------------------
 
@@ -138,6 +141,25 @@ class Snapshot(Generic[X]):
     def _keep(self, state: SegmentState) -> SegmentState:
         self._segments[state.name] = self._numbered[state.number] = state
         return state
+
+    def segment_name(self, number: bytes) -> SegmentName:
+        """The segment of a number that a row names."""
+        state = self._numbered.get(number)
+        if state is not None:
+            return state.name
+        name = self._names.get(number)
+        if name is None:
+            row = SEGMENT_ROWS.get(self.txn, number)
+            if row is None:
+                raise CorruptDataError(f"segment {number.hex()} has no row")
+            name = self._names[number] = SegmentName(row.type, row.partition)
+        return name
+
+    @property
+    def indexes(self) -> dict[str, TypeIndexes]:
+        """The indexes of each type that has any."""
+        changes = self.counters.index_changes
+        return self.opened.indexes.load(self.txn, changes) if changes else {}
 
     def partition(self, name: str) -> PartitionRow:
         return PARTITION_ROWS.get(self.txn, name_key(name)) or PartitionRow(name)

@@ -126,6 +126,30 @@ class EngineSuite(Suite, ABC, defines=True):
         assert found == [(b"d", b"2"), (b"b", b"1"), (b"b", b"1")]
         assert missing == [None] * 4
 
+    def test_a_scan_back_gives_the_pairs_of_a_scan_in_the_other_order(self, engine: Engine) -> None:
+        """E18: over any bounds, within one transaction that wrote, too."""
+        put(engine, **{f"k{number:04}": b"%d" % number for number in range(1500)})
+        bounds = [ALL, (b"k0010", b"k0020"), (b"k0700", b"z"), (b"a", b"k0001"), (b"k0020", b"k0010"), (b"z", b"zz")]
+        with engine.read() as (_, view):
+            for low, high in bounds:
+                assert list(view.scan_back(low, high)) == list(view.scan(low, high))[::-1]
+        txn = engine.begin()
+        txn.delete(b"k0005")
+        assert [key for key, _ in txn.scan_back(b"k0004", b"k0007")] == [b"k0006", b"k0004"]
+        txn.abort()
+
+    def test_a_count_says_how_many_a_scan_gives(self, engine: Engine) -> None:
+        """E19: over any bounds."""
+        put(engine, **{f"k{number:04}": b"" for number in range(1500)})
+        bounds = [ALL, (b"k0010", b"k0020"), (b"k0700", b"z"), (b"a", b"k0001"), (b"k0020", b"k0010"), (b"z", b"zz")]
+        with engine.read() as (_, view):
+            assert [view.count(*each) for each in bounds] == [len(list(view.scan(*each))) for each in bounds]
+
+    def test_nothing_is_found_backwards_in_an_empty_engine(self, engine: Engine) -> None:
+        """E18: nor counted (E19)."""
+        with engine.read() as (_, view):
+            assert (list(view.scan_back(*ALL)), view.count(*ALL)) == ([], 0)
+
     def test_the_last_pair_of_an_empty_engine_is_none(self, engine: Engine) -> None:
         """E3: None when there is nothing."""
         with engine.read() as (_, view):

@@ -14,8 +14,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.msgpack import Decoder
 
-from tierfold.entities.system import ID_START, SYSTEM_FIELDS, split_record
-from tierfold.model import Record
+from tierfold.entities.system import ID_START, SYSTEM_FIELDS, system_fields
 from tierfold.where.tree import Path
 
 __all__ = ["Lens", "View", "descend"]
@@ -29,10 +28,10 @@ class Lens:
 
     Args:
         paths: What may be asked of a view; only the top members matter.
-        payload_of: The payload to look at, where that is not the record's own.
+        payload_of: The payload to look at for a record's content, where that is not its own.
     """
 
-    def __init__(self, paths: Iterable[Path], payload_of: Callable[[Record], bytes] | None = None) -> None:
+    def __init__(self, paths: Iterable[Path], payload_of: Callable[[bytes], bytes] | None = None) -> None:
         tops = sorted({path[0] for path in paths})
         self._fields = {top: f"f{number}" for number, top in enumerate(tops)}
         self._system = {self._fields[name]: name for name in SYSTEM_FIELDS if name in self._fields}
@@ -44,17 +43,17 @@ class Lens:
             gc=False,
         )
         decode = Decoder(struct).decode
-        self.view: Callable[[Record], View] = _plain_view(decode) if payload_of is None else _seen(decode, payload_of)
-        """The view of a live record."""
+        self.view: Callable[[bytes], View] = _plain_view(decode) if payload_of is None else _seen(decode, payload_of)
+        """The view of a live record, from its content (`Record.content`)."""
         if self._system:
             self.view = self._with_system(self.view)
 
-    def _with_system(self, view: Callable[[Record], View]) -> Callable[[Record], View]:
+    def _with_system(self, view: Callable[[bytes], View]) -> Callable[[bytes], View]:
         system = tuple(self._system.items())
 
-        def complete(record: Record) -> View:
-            seen = view(record)
-            known, _ = split_record(record)
+        def complete(content: bytes) -> View:
+            seen = view(content)
+            known = system_fields(content)
             for field, name in system:
                 setattr(seen, field, known[name])
             return seen
@@ -72,17 +71,16 @@ class Lens:
         return (lambda view: descend(top(view), rest)) if rest else top
 
 
-def _plain_view(decode: Callable[[bytes], View]) -> Callable[[Record], View]:
-    def view(record: Record) -> View:
-        content = record.content
+def _plain_view(decode: Callable[[bytes], View]) -> Callable[[bytes], View]:
+    def view(content: bytes) -> View:
         lengths = (content[45] << 8) + content[46] + int.from_bytes(content[47:51], "big")
         return decode(content[ID_START + lengths :])
 
     return view
 
 
-def _seen(decode: Callable[[bytes], View], payload_of: Callable[[Record], bytes]) -> Callable[[Record], View]:
-    return lambda record: decode(payload_of(record))
+def _seen(decode: Callable[[bytes], View], payload_of: Callable[[bytes], bytes]) -> Callable[[bytes], View]:
+    return lambda content: decode(payload_of(content))
 
 
 def descend(value: object, names: Sequence[str]) -> object:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from struct import Struct as Packing
 from typing import Final
 
-from tierfold.where.order import BOOL, BYTES, LIST, MAP, MOMENT, NUMBER, TEXT, rank_of
+from tierfold.where.order import BOOL, BYTES, LIST, MAP, MOMENT, NONE, NUMBER, TEXT, rank_of
 
-__all__ = ["CUT_AT_BYTES", "order_bytes", "prefix_bytes", "tag_of"]
+__all__ = ["CUT_AT_BYTES", "is_cut", "order_bytes", "prefix_bytes", "tag_of", "value_of"]
 
 CUT_AT_BYTES: Final = 128
 _END: Final = b"\x00\x00"
@@ -28,6 +28,7 @@ _number: Final = Packing(">QH").pack
 _MIDDLE: Final = 1 << 15
 _SIGN: Final = 1 << 63
 _ALL: Final = (1 << 64) - 1
+_LENGTHS: Final = {rank + 1 << 4: length for rank, length in {BOOL: 2, NUMBER: 11, MOMENT: 9, NONE: 1}.items()}
 
 
 def tag_of(rank: int) -> bytes:
@@ -73,6 +74,22 @@ def prefix_bytes(text: str) -> tuple[bytes, bool]:
     """What the bytes of every text begin with that begins with ``text``, and whether those of no other text do."""
     escaped = _escape(text.encode())
     return tag_of(TEXT) + _cut(escaped), len(escaped) <= CUT_AT_BYTES
+
+
+def value_of(key: bytes) -> bytes:
+    """The order bytes that a key begins with."""
+    length = _LENGTHS.get(key[0])
+    if length is not None:
+        return key[:length]
+    at = key.index(0, 1)
+    while key[at + 1] == _ESCAPED[1]:
+        at = key.index(0, at + 2)
+    return key[: at + 2]
+
+
+def is_cut(value: bytes) -> bool:
+    """Whether these order bytes may stand for several values."""
+    return value[0] not in _LENGTHS and value.endswith(_CUT)
 
 
 def _number_bytes(number: int | float) -> bytes:

@@ -16,7 +16,7 @@ from tierfold.where.lens import Lens, View
 from tierfold.where.order import NONE, Key, order_key
 from tierfold.where.tree import Path
 
-__all__ = ["SortField", "parse_sort", "sort_key"]
+__all__ = ["SortField", "parse_sort", "sort_key", "sort_part"]
 
 
 class SortField(Struct, frozen=True):

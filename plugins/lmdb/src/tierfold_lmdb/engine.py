@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import takewhile
 from typing import Any, Final, cast
 
 import lmdb
@@ -91,6 +92,26 @@ class _Read(ReadTransaction):
                     if pair[0] >= high:
                         return
                     yield pair
+        except lmdb.Error as error:
+            raise self._environment.mapped(error) from error
+
+    def scan_back(self, low: bytes, high: bytes) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            cursor = self.txn.cursor()
+            if cursor.prev() if cursor.set_range(high) else cursor.last():
+                for pair in cursor.iterprev():
+                    if pair[0] < low:
+                        return
+                    yield pair
+        except lmdb.Error as error:
+            raise self._environment.mapped(error) from error
+
+    def count(self, low: bytes, high: bytes) -> int:
+        try:
+            cursor = self.txn.cursor()
+            if not cursor.set_range(low):
+                return 0
+            return sum(1 for _ in takewhile(high.__gt__, cursor.iternext(keys=True, values=False)))
         except lmdb.Error as error:
             raise self._environment.mapped(error) from error
 

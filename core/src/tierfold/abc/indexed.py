@@ -1,0 +1,117 @@
+"""What a store offers to queries: filtered scans of segments, and indexes over the documents of an entity type."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from tierfold.abc.store import LocalStore
+from tierfold.model import Record, SegmentName
+
+__all__ = ["IndexHit", "IndexPath", "IndexState", "IndexStatus", "IndexedStore", "Scanned"]
+
+IndexPath = tuple[str, ...]
+"""Members from the document's top down to the value that is indexed."""
+IndexState = Literal["building", "ready", "dropping"]
+
+
+class IndexStatus(Struct, frozen=True):
+    """One index over a path of the documents of a type, in all their partitions and prefixes.
+
+    Attributes:
+        entries: How many records are in it, by the number of the schema that wrote them.
+    """
+
+    path: IndexPath
+    state: IndexState
+    entries: dict[int, int]
+
+
+class IndexHit(Struct, frozen=True, gc=False):
+    """One record that an index names.
+
+    Attributes:
+        key: Its place there: order bytes of the value, the id, and what tells equal ids of several segments apart.
+    """
+
+    key: bytes
+    segment: SegmentName
+    record: Record
+
+
+class Scanned(Struct, frozen=True, gc=False):
+    """Part of a segment that was looked through. ``after``: the record key to go on behind; None at the end."""
+
+    records: tuple[Record, ...]
+    after: bytes | None
+    rows: int
+
+
+class IndexedStore(LocalStore):
+    """A local store that keeps indexes. Writers of every program maintain them, whatever classes these know.
+
+    What is read here is read whatever the presence of its partition. Record keys are the store's own order of ids.
+    """
+
+    # --- scans ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def scan_live(
+        self, segment: SegmentName, after: bytes, limit: int, accept: Callable[[bytes], bool], *, back: bool = False
+    ) -> Scanned:
+        """I1: of the next ``limit`` live records behind the record key ``after`` (empty = from the first one) those
+        whose content (`Record.content`) is accepted; of one snapshot, ascending, or descending with ``back``."""
+
+    @abstractmethod
+    def record_key(self, type: str, id: str) -> bytes:
+        """I2: where an id of a type is in the order of `scan_live`."""
+
+    # --- declaring indexes ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def hold_indexes(self, type: str, paths: Sequence[IndexPath], holder: bytes, ttl_s: float) -> None:
+        """I3: ``holder`` wants exactly these indexes of a type, for ``ttl_s``; it says so again before that ends.
+
+        Missing ones are begun. Others are dropped, unless another holder wants them now.
+        """
+
+    @abstractmethod
+    async def release_indexes(self, holder: bytes) -> None:
+        """I4: ``holder`` ends. Its indexes stay until somebody who does not want them comes."""
+
+    @abstractmethod
+    async def tend_indexes(self, limit: int) -> bool:
+        """I5: build or drop indexes, up to about ``limit`` records of them; whether there is more to do.
+
+        One short transaction, so that writers get their turn; any program may do it, several at once, and what a killed
+        one began is gone on with.
+        """
+
+    @abstractmethod
+    def indexes(self, type: str) -> Sequence[IndexStatus]:
+        """I6: the indexes of a type."""
+
+    # --- reading them --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def index_hits(
+        self, type: str, path: IndexPath, low: bytes, high: bytes, limit: int, *, back: bool, ids_back: bool
+    ) -> Sequence[IndexHit] | None:
+        """I7: up to ``limit`` hits of one snapshot: by value, by id among equal values, by segment among equal ids.
+
+        Args:
+            low: Order bytes of a value, perhaps with an id behind them, or a key: hits from there on.
+            high: Likewise: hits before it.
+            back: Greater values first.
+            ids_back: Greater ids first among equal values.
+
+        Returns:
+            None when there is no such index that is ready.
+        """
+
+    @abstractmethod
+    def index_count(self, type: str, path: IndexPath, low: bytes, high: bytes) -> int | None:
+        """I8: how many hits there are; None when there is no such index that is ready."""
