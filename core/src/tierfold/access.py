@@ -11,9 +11,11 @@ from tierfold.errors import ConfigError, PartitionUnavailableError, StoreClosedE
 from tierfold.links.link import Link
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
 from tierfold.tiers import OpenTier
+from tierfold.together import together
 
 __all__ = ["Access"]
 
+_AT_ONCE: Final = 32
 _NOT_WAITED_FOR: Final = "a save cannot wait for it, so the tier in front of it needs writes='behind'"
 
 
@@ -98,6 +100,24 @@ class Access:
         if presence == "unknown":
             raise PartitionUnavailableError(partition, "it was let go of at once")
         return presence == "present"
+
+    async def bring_many(self, partitions: Sequence[str]) -> dict[str, bool | None]:
+        """`bring` several at a time: True = present, False = there is none of that name, None = out of reach."""
+        near = self._tiers[0].near
+        found: dict[str, bool | None] = {}
+
+        async def attempt(partition: str) -> None:
+            try:
+                found[partition] = await self.bring(partition)
+            except PartitionUnavailableError:
+                found[partition] = None
+
+        for partition in partitions:
+            if await near.presence(partition) == "present":
+                found[partition] = True
+        away = [partition for partition in partitions if partition not in found]
+        await together(attempt, away, at_once=min(_AT_ONCE, len(away)))
+        return found
 
     async def bring_to_writer(self, segment: SegmentName, id: str | None = None) -> None:
         """Bring a partition down to the tier that `save` waits for.

@@ -18,12 +18,16 @@ from tierfold.link.report import RunReport
 from tierfold.link.run import finish, plan
 from tierfold.model import FeedToken, StoreId
 from tierfold.specs import OpenContext, ResolverSpec
+from tierfold.together import together
 
 __all__ = ["LinkServices", "Runner"]
 
 LEASE_S: Final = 10.0
 PEER_LEASE_S: Final = 3600
 _PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of the pages under way together."""
+_AT_ONCE: Final = 32
+"""Partitions whose runs are under way together: the stores commit in groups, and small runs are mostly commits."""
 
 Prepare = Callable[[str, bool], Awaitable[None]]
 
@@ -100,7 +104,7 @@ class Runner:
         theirs, own = await self._far.scope_root(peer), await self._near.own_root()
         return theirs.root == own.root and not self._near.has_pending()
 
-    async def _terms(self) -> Terms:
+    async def _terms(self, page_bytes: int = _PAGE_BYTES) -> Terms:
         if self._lease is None:
             raise LinkFencedError("the lease of this link passed to another process")
         own = await self._near.identity()
@@ -109,7 +113,7 @@ class Runner:
             own.store,
             self._lease.token,
             None if own.durable else PEER_LEASE_S,
-            _PAGE_BYTES,
+            page_bytes,
             self._services.context.clock,
             self._resolver,
             frozenset(self.refused),
@@ -130,11 +134,12 @@ class Runner:
             StoreError: The farther store failed; what was done so far stands.
         """
         await self._share_declarations()
-        terms = await self._terms()
-        todo = await plan(self._near, self._far, terms, self._noted)
+        todo = await plan(self._near, self._far, await self._terms(), self._noted)
+        terms = await self._terms(_PAGE_BYTES // min(_AT_ONCE, max(1, len(todo.partitions))))
         report = RunReport()
-        for partition in todo.partitions:
-            report.add(await self._run_partition(partition, terms))
+        at_once = min(_AT_ONCE, len(todo.partitions))
+        for done in await together(lambda name: self._run_partition(name, terms), todo.partitions, at_once=at_once):
+            report.add(done)
         for type, reason in self.refused.items():
             report.failed[type] = reason
         if todo.partitions or todo.far_token != self._noted:
