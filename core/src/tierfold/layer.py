@@ -64,7 +64,8 @@ class DataLayer:
     async def aclose(self, *, timeout_s: float | None = None) -> None:
         """Deliver what waits for delivery, as far as possible in ``timeout_s``, then close every tier. Idempotent.
 
-        A tier that cannot be reached does not delay it longer; what was not delivered is kept and sent next time.
+        A tier that cannot be reached does not delay it longer; what was not delivered is kept and sent next time, and
+        `dirty` goes on saying that there is some. Only what a volatile tier could not deliver is lost.
 
         Args:
             timeout_s: By default what `tierfold.open` was given.
@@ -182,7 +183,7 @@ class DataLayer:
 
     @property
     def dirty(self) -> bool:
-        """Whether any link has rows to deliver."""
+        """Whether any link has rows to deliver; of a closed layer, whether any was left undelivered."""
         return any(link.dirty for link in self._link_list)
 
     def status(self) -> Status:

@@ -77,7 +77,7 @@ class LinkStatus(Struct, frozen=True):
     Attributes:
         state: ``elsewhere`` = another process on the same near store runs it; ``failing`` = the last run ended with
             ``error`` and the next one waits.
-        dirty: Whether rows wait for delivery.
+        dirty: Whether rows wait for delivery; of a closed link, whether some did at the end.
         last: Report of the last run that ended, by this process.
     """
 
@@ -109,7 +109,7 @@ class Status(Struct, frozen=True):
 
     Attributes:
         durable: Whether what `save` returns for outlives the process.
-        dirty: Whether any link has rows to deliver.
+        dirty: Whether any link has rows to deliver; of a closed layer, whether any was left undelivered.
     """
 
     durable: bool

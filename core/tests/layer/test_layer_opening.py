@@ -376,6 +376,33 @@ async def test_a_farther_tier_that_does_not_answer_delays_closing_no_longer_than
         assert await data.repo(Thing).get(saved.id) == saved
 
 
+async def test_a_closed_layer_still_says_that_something_was_not_delivered(tmp_path: Path) -> None:
+    near, far = f"lmdb:{tmp_path / 'a'}", Remote(reachable=False)
+    async with tierfold.open(near, "remote:", plugins=[far], close_timeout_s=0.1) as data:
+        await data.repo(Thing).save(Thing())
+        assert data.dirty
+    assert data.dirty
+    assert data.status().dirty
+    assert data.status().links["remote"].dirty
+    far.reachable = True
+    async with tierfold.open(near, "remote:", plugins=[far]) as data:
+        pass
+    assert not data.dirty
+
+
+async def test_a_closed_layer_says_what_the_middle_of_a_chain_did_not_deliver(tmp_path: Path) -> None:
+    tiers = (f"lmdb:{tmp_path / 'a'}", tierfold.Tier(f"lmdb:{tmp_path / 'b'}", name="middle"), "remote:")
+    far = Remote()
+    async with tierfold.open(*tiers, plugins=[far]) as data:
+        thing = await data.repo(Thing).save(Thing())
+        await data.sync_now(timeout_s=15)
+    far.reachable = False
+    async with tierfold.open(*tiers, plugins=[far], close_timeout_s=0.1) as data:
+        await data.repo(Thing).save(thing)
+        await data.sync_now("middle", timeout_s=15)
+    assert (data.links["middle"].dirty, data.links["remote"].dirty) == (False, True)
+
+
 async def test_a_time_limit_can_be_given_when_closing(tmp_path: Path) -> None:
     slow = SlowStore()
     async with tierfold.open(f"lmdb:{tmp_path / 'a'}", "remote:", plugins=[Remote(slow)], close_timeout_s=60) as data:

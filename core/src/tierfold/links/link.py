@@ -88,8 +88,8 @@ class Link:
 
     @property
     def dirty(self) -> bool:
-        """Whether rows of the nearer tier wait for delivery."""
-        return isinstance(self._near.store, NearerStore) and self._near.store.has_pending()
+        """Whether rows of the nearer tier wait for delivery; while that is not open, whether they did at the end."""
+        return self._near.has_pending()
 
     def pause(self) -> None:
         """Start no further run and bring nothing down. A run under way ends as usual."""
