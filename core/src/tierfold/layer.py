@@ -11,6 +11,7 @@ from weakref import WeakSet
 import anyio
 
 from tierfold.access import Access
+from tierfold.arguments import check_seconds, given
 from tierfold.catalog import Catalog
 from tierfold.config import duration_s
 from tierfold.errors import ConfigError, StoreClosedError, StoreError
@@ -70,6 +71,8 @@ class DataLayer:
         Args:
             timeout_s: By default what `tierfold.open` was given.
         """
+        if timeout_s is not None:
+            check_seconds(timeout_s, "timeout_s")
         if not self._closed:
             self._closed = True
             if timeout_s is not None:
@@ -152,6 +155,8 @@ class DataLayer:
                 catalog contradicts; the message shows both sides.
         """
         self._require_open()
+        if not isinstance(entity, type | str):
+            raise ConfigError(f"repo takes an entity class or the name of an entity type, not {given(entity)}")
         known = self._repositories.get(entity)
         if known is None:
             kind = self._catalog.kind(entity, self._access.holder)
@@ -200,6 +205,8 @@ class DataLayer:
             ConfigError: There is no link of that name.
         """
         self._require_open()
+        if timeout_s is not None:
+            check_seconds(timeout_s, "timeout_s")
         if link is not None and link not in self.links:
             raise ConfigError(f"there is no link {link!r}; there are {', '.join(self.links) or 'none'}")
         chosen = [self.links[link]] if link is not None else self._link_list

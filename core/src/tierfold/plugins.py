@@ -17,7 +17,14 @@ from tierfold import hookspecs
 from tierfold.config import PluginsConfig
 from tierfold.contributions import SPEC_TYPES, AnySpec, names_of, specs_from
 from tierfold.discovery import Candidate, discover
-from tierfold.errors import PluginConflictError, PluginContractError, PluginError, PluginLoadError, PluginNotFoundError
+from tierfold.errors import (
+    ConfigError,
+    PluginConflictError,
+    PluginContractError,
+    PluginError,
+    PluginLoadError,
+    PluginNotFoundError,
+)
 from tierfold.specs import KeyStrategySpec, ResolverSpec, StoreSpec
 
 if TYPE_CHECKING:
@@ -140,14 +147,21 @@ class Plugins:
         name, plugin = entry.candidate.name, entry.candidate.plugin
         # pluggy hashes and compares plugins, which a host's object need not allow; so its hooks move into a module.
         hooks = ModuleType(name)
+        found = False
         for attribute in dir(plugin):
             options = self._manager.parse_hookimpl_opts(plugin, attribute)
             if options is not None:
                 function = getattr(plugin, attribute)
                 _check_hook(name, options["specname"] or attribute, function, is_optional=options["optionalhook"])
                 setattr(hooks, attribute, function)
+                found = True
             elif attribute in _HOOKS:
                 raise PluginContractError(name, attribute, "is not marked with tierfold.spi.hookimpl")
+        if entry.is_host and not found:
+            kind = type(plugin).__name__
+            raise ConfigError(
+                f"plugins takes objects with functions marked by tierfold.hookimpl; this `{kind}` has none"
+            )
         self._manager.register(hooks, name)
 
     def _collect(self, entry: _Entry) -> None:

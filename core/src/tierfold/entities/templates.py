@@ -18,7 +18,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from tierfold.codec import INT_MAX, INT_MIN
-from tierfold.entities.ids import check_key, check_suffix, escape
+from tierfold.entities.ids import check_key, check_suffix, escape, made_of
 from tierfold.errors import ConfigError, ValidationError
 
 __all__ = ["Template", "partition_template", "suffix_template"]
@@ -74,7 +74,10 @@ class Template(Struct, frozen=True):
             else:
                 name, text_of = piece
                 parts.append(text_of(fields.get(name), f"$.{name}"))
-        return self.check("".join(parts))
+        try:
+            return self.check("".join(parts))
+        except ValidationError as error:
+            raise made_of(error, self.fields) from None
 
 
 def partition_template(text: str) -> Template:
@@ -142,7 +145,9 @@ def _placeholders(text: str) -> Iterator[tuple[str, str | None, str | None, str 
 def _plain_text(value: object, path: str) -> str:
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, int) and not isinstance(value, bool) and INT_MIN <= value <= INT_MAX:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not INT_MIN <= value <= INT_MAX:
+            raise ValidationError("an int must fit into 64 bits with sign", path=path)
         return int.__repr__(value)
     if isinstance(value, UUID) or type(value) is date:
         return str(value)
