@@ -9,6 +9,7 @@ from typing import Final, Never, TypeVar, dataclass_transform
 
 from tierfold.abc.keys import KeyStrategy
 from tierfold.entities.declaration import Declared, check_fields, declare
+from tierfold.entities.placeholders import check_placeholders
 from tierfold.entities.system import EPOCH
 from tierfold.errors import ConfigError
 
@@ -115,6 +116,7 @@ def _attach(
 ) -> None:
     declared = _declared(cls, cls.__name__ if name is None else name, partition, id, conflict, schema)
     check_fields(declared, [item.name for item in fields(cls)])
+    check_placeholders(declared.declaration, cls)
     setattr(cls, _ATTRIBUTE, declared)
 
 

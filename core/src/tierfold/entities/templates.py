@@ -53,6 +53,8 @@ class Template(Struct, frozen=True):
     Attributes:
         text: As it was written.
         fields: Names of the fields it reads, each once.
+        texts: Those that it takes as they are.
+        times: Those that it takes with a format.
         check: Returns the result if it follows the rules for what the template makes.
     """
 
@@ -60,6 +62,8 @@ class Template(Struct, frozen=True):
     fields: tuple[str, ...]
     pieces: tuple[_Piece, ...]
     check: Callable[[str], str]
+    texts: tuple[str, ...]
+    times: tuple[str, ...]
 
     def render(self, fields: Mapping[str, object]) -> str:
         """Fill in the fields.
@@ -113,7 +117,10 @@ def _template(text: str, pieces: list[_Piece], outline: str, check: Callable[[st
     except ValidationError as error:
         raise ConfigError(f"template {text!r}: {error.reason}") from error
     fields = dict.fromkeys(piece[0] for piece in pieces if not isinstance(piece, str))
-    return Template(text, tuple(fields), tuple(pieces), check)
+    read = [(name, format) for _, name, format, _ in _placeholders(text) if name is not None]
+    texts = tuple(name for name, format in read if not format)
+    times = tuple(name for name, format in read if format)
+    return Template(text, tuple(fields), tuple(pieces), check, texts, times)
 
 
 def _parse(text: str, plain: _TextOf) -> tuple[list[_Piece], str]:
