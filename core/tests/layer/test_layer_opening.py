@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import create_task
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import enumerate as threads
@@ -53,8 +53,28 @@ async def test_what_cannot_be_opened_is_an_error_on_entry(tiers: tuple[str | tie
 
 async def test_a_nearest_tier_that_cannot_be_opened_is_an_error_on_entry(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(tierfold.ConfigError, match="directory"):
+    with pytest.raises(tierfold.StoreUnavailableError, match="directory"):
         async with tierfold.open(f"lmdb:{tmp_path / 'file'}"):
+            pass
+
+
+@pytest.mark.parametrize("far", ["lmdb:", "lmdb:{folder}/far?map_bytes=-5", "lmdb:{folder}/far?max_readers=0"])
+async def test_what_is_wrong_with_the_url_of_a_farther_tier_is_an_error_on_entry(tmp_path: Path, far: str) -> None:
+    with anyio.fail_after(15), pytest.raises(tierfold.ConfigError):
+        async with tierfold.open("memory:", far.format(folder=tmp_path)):
+            pass
+    assert not (tmp_path / "far").exists()
+
+
+async def test_a_farther_tier_that_can_never_be_opened_is_an_error_on_entry() -> None:
+    class Never(Remote):
+        @asynccontextmanager
+        async def open(self, location: str, options: NoOptions, context: OpenContext) -> AsyncGenerator[EntityStore]:
+            raise tierfold.ConfigError("of no use")
+            yield
+
+    with anyio.fail_after(15), pytest.raises(tierfold.ConfigError, match="of no use"):
+        async with tierfold.open("memory:", "remote:", plugins=[Never()]):
             pass
 
 

@@ -59,7 +59,7 @@ class Link:
 
     Attributes:
         attempted: Set after the first run, or after a failure; with a remote tier, once that is reached.
-        refusal: Why the link contradicts itself, found at the first attempt.
+        refusal: What waiting would not mend, found at the first attempt.
     """
 
     def __init__(
@@ -204,6 +204,9 @@ class Link:
                     near = await self._open_near()
                     async with self._far.opened(self._services.context) as far:
                         await self._serve_connected(near, far)
+                except ConfigError as error:
+                    self._refuse(error)
+                    self._fail(error)
                 except TierfoldError as error:
                     self._fail(error)
                 except Exception as error:  # noqa: BLE001 - a plugin's mistake must not end the layer
@@ -217,11 +220,7 @@ class Link:
 
     async def _open_near(self) -> NearerStore:
         await self._near.tried.wait()
-        try:
-            near = self._near.near
-        except ConfigError as error:
-            self._refuse(error)
-            raise
+        near = self._near.near
         near.expect_upstream()
         return near
 
@@ -320,7 +319,7 @@ class Link:
         self.attempted.set()
 
     def _refuse(self, error: ConfigError) -> None:
-        """These two tiers cannot be linked; opening says so."""
+        """These two tiers cannot be linked, or the farther one not be opened as it is written; opening says so."""
         if not self.attempted.is_set():
             self.refusal = error
 
