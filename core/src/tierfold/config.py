@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tierfold.errors import ConfigError
 
-__all__ = ["Config", "EntityConfig", "PluginsConfig", "Tier", "check_tier", "duration_s", "read_config"]
+__all__ = ["Config", "EntityConfig", "PluginsConfig", "Tier", "check_tier", "disabling", "duration_s", "read_config"]
 
 
 Writes = Literal["through", "behind"]
@@ -53,6 +53,11 @@ class PluginsConfig(_Table, frozen=True):
 
     disable: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+
+
+def disabling(name: str) -> str:
+    """What to write, and where, so that a plugin is not imported."""
+    return f'[plugins] disable = ["{name}"] in tierfold.toml'
 
 
 class EntityConfig(_Table, frozen=True):

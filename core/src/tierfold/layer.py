@@ -56,6 +56,10 @@ class DataLayer:
         self._subscriptions: WeakSet[Subscription[Change]] = WeakSet()
         self._supervisor = Supervisor(self._work)
 
+    def __repr__(self) -> str:
+        tiers = " -> ".join(tier.name for tier in self._tiers)
+        return f"<DataLayer {tiers}, {'closed' if self._closed else 'open'}>"
+
     # --- lifetime ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:

@@ -54,6 +54,10 @@ class Page(Sequence[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
 
+    def __repr__(self) -> str:
+        state = "" if self.complete else f", missing {', '.join(self.missing) or 'what no tier could be asked for'}"
+        return f"<Page of {len(self.items)}, {'more behind it' if self.next else 'the last'}{state}>"
+
 
 class _Cursor(Struct, frozen=True, array_like=True):
     """Where a page ended: of which query, logical key of the partition, id of the last entity, how many were given."""
@@ -91,6 +95,11 @@ class Query(Generic[T]):
         self._limit = limit
         asked = msgspec.msgpack.encode((self._type, self._ids, self._partitions))
         self._name = blake2b(asked, digest_size=8).digest()
+
+    def __repr__(self) -> str:
+        of = "" if self._ids is None else f", {len(self._ids)} ids"
+        where = "" if self._partitions is None else f", partitions {', '.join(self._partitions)}"
+        return f"<Query of {self._type}{of}{where}{'' if self._limit is None else f', limit {self._limit}'}>"
 
     async def __aiter__(self) -> AsyncIterator[T]:
         """Stream in bounded memory.

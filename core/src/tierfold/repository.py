@@ -47,6 +47,10 @@ class Repository(Generic[T]):
         self._segment_of_id = kind.placement.segment_of_id
         self._declared = False
 
+    def __repr__(self) -> str:
+        declaration = self._kind.declaration
+        return f"<Repository of {declaration.name}, partition {declaration.partition!r}>"
+
     # --- reading -------------------------------------------------------------------------------------------------
 
     async def get(self, id: str) -> T | None:

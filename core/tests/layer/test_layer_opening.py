@@ -458,3 +458,23 @@ async def test_the_status_names_tiers_and_links(tmp_path: Path) -> None:
         ]
         assert list(status.links) == list(data.links) == ["lmdb", "lmdb-2"]
         assert not status.dirty
+
+
+async def test_what_a_program_holds_says_in_a_debugger_what_it_is() -> None:
+    near = tierfold.Tier("memory:near", writes="behind")
+    async with tierfold.open(near, "remote:", plugins=[Remote(reachable=False)], close_timeout_s=0.1) as data:
+        things = data.repo(Thing)
+        await things.save_many([Thing(n=n) for n in range(3)])
+        query = things.query(partitions=["oslo"], limit=2)
+        page = await query.page(size=1)
+        shown = [repr(each) for each in (data, data.links["remote"], things, query, things.query(ids=["oslo.x"]))]
+        assert shown == [
+            "<DataLayer near -> remote, open>",
+            "<Link near -> remote, failing: the server does not answer>",
+            "<Repository of Thing, partition '{site}'>",
+            "<Query of Thing, partitions oslo, limit 2>",
+            "<Query of Thing, 1 ids>",
+        ]
+        assert repr(page) == "<Page of 1, more behind it, missing oslo>"
+        assert repr(await things.query().page()).startswith("<Page of 3, the last, missing")
+    assert repr(data) == "<DataLayer near -> remote, closed>"

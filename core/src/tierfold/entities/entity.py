@@ -56,7 +56,7 @@ class Entity:
 
 
 def entity(
-    *,
+    *without_parentheses: Never,
     name: str | None = None,
     partition: str | KeyStrategy | None = None,
     id: str | None = None,
@@ -79,6 +79,9 @@ def entity(
     Raises:
         ConfigError: Something in the declaration cannot be.
     """
+
+    if without_parentheses:
+        raise ConfigError("entity takes keywords; write `@tierfold.entity()` with parentheses above the class")
 
     def decorate(cls: type[T]) -> type[T]:
         _refuse(cls, unknown)

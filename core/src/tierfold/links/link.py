@@ -80,6 +80,9 @@ class Link:
         self._error: str | None = None
         self._last: LinkReport | None = None
 
+    def __repr__(self) -> str:
+        return f"<Link {self._near.name} -> {self.name}, {self._state()}{f': {self._error}' if self._error else ''}>"
+
     # --- what users see ------------------------------------------------------------------------------------------
 
     @property
