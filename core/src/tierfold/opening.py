@@ -43,7 +43,7 @@ def open(
 
     ``async with open("lmdb:./data") as data: …``, or on asyncio ``data = await open(…)`` and later
     ``await data.aclose()``. Nothing happens before it is entered; all errors arise there. A farther tier that cannot be
-    reached is no error.
+    reached is no error; one that could never be, because of how it is written, is.
 
     Args:
         tiers: Urls ``scheme:location?option=value``, or `Tier` for more options.

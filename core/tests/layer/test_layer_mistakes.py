@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import pytest
 
@@ -59,12 +60,19 @@ async def test_what_is_no_object_of_the_class_is_not_saved(value: Any, method: s
     assert (Event.id, Near.id) == ("", "")
 
 
-@pytest.mark.parametrize("value", [None, 5, Event(site="x"), [{}]])
+@pytest.mark.parametrize("value", [None, 5, Event(site="x"), [{}], MappingProxyType({})])
 async def test_what_is_no_document_is_not_saved_raw(value: Any) -> None:
     async with tierfold.open("memory:") as data:
         for save in (data.repo("Event").save, data.repo("Event").create):
             with pytest.raises(tierfold.ValidationError, match="Expected `dict`, got"):
                 await save(value)
+
+
+async def test_what_is_no_entity_has_no_document() -> None:
+    async with tierfold.open("memory:") as data:
+        for repository in (data.repo(Event), data.repo("Event")):
+            with pytest.raises(tierfold.ValidationError, match="Expected"):
+                repository.dump(cast(Any, 5))
 
 
 @pytest.mark.parametrize("id", [None, 5, b"oslo.x", Event(site="x", id="x.y"), Event, ["oslo.x"]])
