@@ -322,8 +322,7 @@ def test_a_segment_row_of_another_segment_is_noticed(store: Store) -> None:
 def test_a_changelog_entry_without_its_row_is_noticed(store: Store) -> None:
     store.save("oslo.1")
     delete(store, RECORD + SEGMENT_1 + KEY)
-    with pytest.raises(CorruptDataError, match="changelog"):
-        drive(store.kv.changes(SENSORS, None, 1000, None))
+    assert drive(store.kv.changes(SENSORS, None, 1000, None)).damaged == (KEY,)
 
 
 def test_a_changelog_entry_that_names_another_row_is_noticed(store: Store) -> None:
@@ -331,8 +330,8 @@ def test_a_changelog_entry_that_names_another_row_is_noticed(store: Store) -> No
     store.save("oslo.2")
     with store.writing() as session:
         session.txn.put(CHANGELOG + SEGMENT_1 + seq_key(2), KEY)
-    with pytest.raises(CorruptDataError, match="changelog"):
-        drive(store.kv.changes(SENSORS, None, 1000, None))
+    changes = drive(store.kv.changes(SENSORS, None, 1000, None))
+    assert ([record.id for record in changes.records], changes.damaged) == (["oslo.1"], (KEY,))
 
 
 def test_a_tombstone_index_entry_without_a_tombstone_is_noticed(store: Store) -> None:

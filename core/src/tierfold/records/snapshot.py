@@ -201,6 +201,22 @@ class Snapshot(Generic[X]):
         values = self.txn.get_many(full)
         return [None if value is None else open_row(key, value) for key, value in zip(full, values, strict=True)]
 
+    def sound_rows(
+        self, state: SegmentState, keys: Sequence[bytes]
+    ) -> tuple[list[tuple[bytes, Row]], tuple[bytes, ...]]:
+        """The rows that there are, with their keys in the order asked for, and the keys of those that are damaged."""
+        found: list[tuple[bytes, Row]] = []
+        damaged: list[bytes] = []
+        for key in keys:
+            try:
+                row = self.row(state, key)
+            except CorruptDataError:
+                damaged.append(key)
+            else:
+                if row is not None:
+                    found.append((key, row))
+        return found, tuple(damaged)
+
     def is_from_upstream(self, row: Row) -> bool:
         link = self.link
         return row.via == UP and link is not None and row.seq >= link.first_seq

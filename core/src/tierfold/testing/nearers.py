@@ -354,6 +354,19 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         assert [row.record.id for row in rows.rows] == ["oslo.2"]
         assert await dirty(store, limit=1) == ["oslo.3"]
 
+    async def test_a_damaged_row_is_named_to_the_link(self, store: NearerStore) -> None:
+        """N22: among the rows to deliver and among those asked for; the rest is given."""
+        await attach(store)
+        damaged, sound = await written(store, put("oslo.1", b"one"), put("oslo.2", b"two"))
+        await self.damage(store, damaged)
+        keys = [key_of("oslo.1"), key_of("oslo.2")]
+        until = (await store.near_rows(OSLO, [], START)).position
+        for answer in (
+            await store.near_rows(OSLO, keys, START),
+            await store.dirty_rows(OSLO, LARGE, until, frozenset()),
+        ):
+            assert ([row.record for row in answer.rows], answer.damaged) == ([sound], (key_of("oslo.1"),))
+
     async def test_rows_of_a_nearer_peer_are_delivered_like_own_ones(self, store: NearerStore) -> None:
         """N10: with a base, as a local save has one."""
         old = foreign("oslo.1")

@@ -377,6 +377,22 @@ class SyncableStoreSuite(EntityStoreSuite, defines=True):
         assert applied.accepted == (key_of("oslo.1"),)
         assert applied.bad.keys() == {key_of("oslo.2"), key_of("oslo.3", "Other")}
 
+    async def test_a_damaged_row_is_named_and_the_rest_is_given(self, store: SyncableStore) -> None:
+        """L23: in changes, snapshots and rows; a batch that meets it is stored but for this row."""
+        await register(store)
+        damaged, sound = await written(store, put("oslo.1", b"one"), put("oslo.2", b"two"))
+        await self.damage(store, damaged)
+        key = key_of("oslo.1")
+        changes = await store.changes(OSLO, None, LARGE, None)
+        page = await store.snapshot_page(OSLO, b"", LARGE)
+        rows = await store.rows(OSLO, [key, key_of("oslo.2"), key_of("oslo.3")])
+        assert (changes.records, changes.damaged) == ((sound,), (key,))
+        assert (page.records, page.damaged) == ((sound,), (key,))
+        assert (dict(rows.records), rows.damaged) == ({key_of("oslo.2"): sound}, (key,))
+        new = foreign("oslo.3")
+        applied = await store.apply(OSLO, [push(foreign("oslo.1"), damaged.hash), push(new)], origin(1))
+        assert (applied.accepted, list(applied.bad)) == ((key_of("oslo.3"),), [key])
+
     async def test_a_stamp_too_far_ahead_is_deferred(self, store: SyncableStore, clock: FakeClock) -> None:
         """L11: more than 60 s ahead of the clock, with the time until when and the current record."""
         await register(store)
