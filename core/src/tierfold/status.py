@@ -16,9 +16,10 @@ class LinkReport(Struct, frozen=True):
     """What one link did in a sync.
 
     Attributes:
-        verified: True = both sides hold the same, None = not known yet (someone else writes, or records are deferred),
-            False = a difference remains.
-        error: Why the run did not happen or ended early; None when it went through.
+        verified: True = both sides hold the same, None = not known yet (someone else writes, records are deferred, or
+            something could not be compared), False = a difference remains.
+        error: Why the run did not happen, ended early, or left something out, such as an entity type that both sides
+            declare differently; None when it went through.
         pulled: Records that came from the farther tier.
         pushed: Records that the farther tier accepted.
         conflicts: Decisions that went to the conflict log.

@@ -267,6 +267,33 @@ async def test_a_type_whose_rule_is_not_installed_is_not_synced_and_the_rest_is(
         assert [len(remote.store.page(segment, None, 10)) for segment in things] == [2]
 
 
+async def test_a_type_that_two_programs_declare_differently_is_never_called_verified() -> None:
+    """Also when no partition needs a run, or only partitions that are in order."""
+
+    class Older(tierfold.Entity, name="Declared", partition="{site}"):
+        site: str = "oslo"
+
+    class Newer(tierfold.Entity, name="Declared", partition="{site}", id="{site}"):
+        site: str = "oslo"
+
+    remote = Remote()
+    async with (
+        tierfold.open("memory:a", "remote:", plugins=[remote]) as other,
+        tierfold.open("memory:b", "remote:", plugins=[remote]) as data,
+    ):
+        data.links["remote"].pause()
+        await data.repo(Newer).save(Newer())
+        await other.repo(Older).save(Older())
+        assert (await other.sync_now()).verified is True
+        data.links["remote"].resume()
+        for n in range(3):
+            await data.repo(Thing).save(Thing(n=n))
+            report = (await data.sync_now()).links["remote"]
+            assert "'Declared' is not synced" in (report.error or "")
+            assert report.verified is None
+        assert data.links["remote"].status.dirty
+
+
 async def test_a_part_that_cannot_be_synced_does_not_slow_the_rest_down() -> None:
     remote = Remote()
     async with tierfold.open("memory:a", "remote:", plugins=[remote, Rules()]) as data:

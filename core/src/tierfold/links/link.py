@@ -356,7 +356,7 @@ class Link:
 def _public(done: RunReport, duration_s: float) -> LinkReport:
     failed = "; ".join(f"{name}: {reason}" for name, reason in done.failed.items())
     return LinkReport(
-        done.verified,
+        None if done.failed and done.verified else done.verified,  # what was left out was not compared
         failed or None,
         done.pulled,
         done.pushed,
