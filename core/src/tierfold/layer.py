@@ -15,7 +15,7 @@ from tierfold.catalog import Catalog
 from tierfold.config import duration_s
 from tierfold.errors import ConfigError, StoreClosedError, StoreError
 from tierfold.events import Subscription
-from tierfold.links.link import Link
+from tierfold.links.link import CONNECT_S, Link
 from tierfold.links.runner import LinkServices
 from tierfold.model import Change
 from tierfold.repository import Repository
@@ -27,7 +27,8 @@ __all__ = ["DataLayer"]
 
 T = TypeVar("T")
 
-_FIRST_LOOK_S: Final = 10.0
+_FIRST_RUNS_S: Final = 1.0
+"""How long opening lets the first runs take. What is brought down later is not there yet when it returns."""
 _LOOK_EVERY_S: Final = 0.1
 """How often commits of other processes are looked for, while somebody links or listens."""
 
@@ -103,10 +104,16 @@ class DataLayer:
                 raise refusal
 
     async def _first_look(self) -> ConfigError | None:
-        """Wait until every link had its chance. Returns what contradicts itself, for waiting would not mend that."""
-        with anyio.move_on_after(_FIRST_LOOK_S):
+        """Wait until every link is connected or has failed, and a moment for the first runs over local tiers.
+
+        Returns what contradicts itself, for waiting would not mend that.
+        """
+        with anyio.move_on_after(CONNECT_S):
             for link in self._link_list:
-                await link.attempted.wait()
+                await link.connected.wait()
+            with anyio.move_on_after(_FIRST_RUNS_S):
+                for link in self._link_list:
+                    await link.attempted.wait()
         try:
             self._access.choose()
         except ConfigError as error:

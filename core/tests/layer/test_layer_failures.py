@@ -128,6 +128,24 @@ async def test_a_missing_tier_in_the_middle_keeps_nobody_waiting(tmp_path: Path)
         assert await data.repo(Thing).get(saved.id) == saved
 
 
+async def test_a_tier_that_hangs_while_it_is_connected_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
+    remote = Remote()
+    remote.gate = anyio.Event()
+    with anyio.fail_after(15):
+        began_s = anyio.current_time()
+        async with tierfold.open(f"lmdb:{tmp_path / 'near'}", "remote:", plugins=[remote]) as data:
+            assert anyio.current_time() - began_s < 4
+            assert data.links["remote"].status.state == "connecting"
+            saved = await data.repo(Thing).save(Thing())
+            report = await data.sync_now()
+            assert anyio.current_time() - began_s < 8
+            assert (report.ok, report.verified, data.dirty) == (False, None, True)
+            assert "not reached yet" in (report.links["remote"].error or "")
+            remote.gate.set()
+            assert (await data.sync_now()).verified is True
+            assert await data.repo(Thing).get(saved.id) == saved
+
+
 # --- failing later ---------------------------------------------------------------------------------------------------
 
 
