@@ -19,7 +19,8 @@ class LinkReport(Struct, frozen=True):
         verified: True = both sides hold the same, None = not known yet (someone else writes, records are deferred, or
             something could not be compared), False = a difference remains.
         error: Why the run did not happen, ended early, or left something out, such as an entity type that both sides
-            declare differently; None when it went through.
+            declare differently; None when it went through. While another process runs the link, that both sides did not
+            become equal in 10 s.
         pulled: Records that came from the farther tier.
         pushed: Records that the farther tier accepted.
         conflicts: Decisions that went to the conflict log.

@@ -371,6 +371,24 @@ async def test_one_program_runs_a_link_and_the_others_write(tmp_path: Path) -> N
         await one.repo(Thing).save(Thing())
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_sync_says_that_another_program_runs_the_link_and_has_not_delivered(tmp_path: Path) -> None:
+    """For it waits ten seconds, under a clock that stands still."""
+    tiers, clock = (f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"), FakeClock()
+    async with tierfold.open(*tiers, clock=clock) as one, tierfold.open(*tiers, clock=clock) as other:
+        next(iter(one.links.values())).pause()
+        await other.repo(Thing).save(Thing())
+        with anyio.fail_after(15):
+            began_s = anyio.current_time()
+            report = await other.sync_now()
+            took_s = anyio.current_time() - began_s
+        (link,) = report.links.values()
+        await other.aclose(timeout_s=0)
+        assert (report.ok, link.verified) == (False, None)
+        assert "another process runs the link" in (link.error or "")
+        assert 0 < took_s - link.duration_s < 1
+
+
 async def test_a_program_takes_a_link_over_as_soon_as_the_other_closes(tmp_path: Path) -> None:
     tiers = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
     async with tierfold.open(*tiers) as one, tierfold.open(*tiers) as other:

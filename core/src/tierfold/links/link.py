@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 import anyio
+from msgspec.structs import replace
 
 from tierfold.abc.store import LocalStore
 from tierfold.abc.syncable import NearerStore, SyncableStore
@@ -41,6 +42,8 @@ _GAP_S: Final = 0.005
 _BUSY_S: Final = 1.0
 """After a run that met somebody else's writes, or partitions that could not be had."""
 _POLL_S: Final = 0.05
+
+_ELSEWHERE: Final = "another process runs the link, and both sides still differ"
 
 _log = logging.getLogger("tierfold.links")
 
@@ -300,7 +303,7 @@ class Link:
         if self._elsewhere:
             report = await self._compare_elsewhere(runner, asked)
             if self._elsewhere:
-                return report, min(self._interval_s, LEASE_S)
+                return replace(report, duration_s=anyio.current_time() - started_s), min(self._interval_s, LEASE_S)
         done = await runner.run()
         report = _public(done, anyio.current_time() - started_s)
         self._error, self._last, self._failures = report.error, report, 0
@@ -323,7 +326,7 @@ class Link:
                     return LinkReport(True)
                 await anyio.sleep(_POLL_S)
                 self._elsewhere = not await runner.hold()
-        return LinkReport(None)
+        return LinkReport(None, _ELSEWHERE)
 
     def _fail(self, error: TierfoldError) -> None:
         self._failures += 1
