@@ -534,7 +534,10 @@ class NearerStore(SyncableStore):
 
     @abstractmethod
     async def lease(self, link: str, holder: bytes, ttl_s: float) -> LinkLease | None:
-        """N2: take or renew the lease of the link; None while another holder's is valid."""
+        """N2: take or renew the lease of the link; None while another holder's is valid.
+
+        That of a program which has certainly ended (`OpenContext.is_gone`) is not.
+        """
 
     @abstractmethod
     async def release(self, link: str, holder: bytes) -> None:

@@ -63,7 +63,8 @@ class EmbeddedStore(LocalStore):
         self._limit_bytes = payload_limit_bytes
         self._hashers = Hashers()
         random = context.random_bytes
-        self._opened = Opened(random(8), context.clock, random, self._hashers.__getitem__, StoreMemo())
+        hasher = self._hashers.__getitem__
+        self._opened = Opened(random(8), context.clock, random, hasher, StoreMemo(), context.is_gone)
         self._finders: dict[SegmentName, Callable[[str], Record | None]] = {}
         self._present: set[str] | None = None
         self._present_at = (-1, -1)

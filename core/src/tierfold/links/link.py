@@ -64,7 +64,7 @@ class Link:
     """The link between two neighbouring tiers. One task serves it; runs happen one at a time.
 
     Attributes:
-        connected: Set once the farther tier is reached and, if it is local, the lease was asked for; or after a failure.
+        connected: Set once the farther tier is reached (and a local one's lease was asked for), or after a failure.
         attempted: Set after the first run, or after a failure; with a remote tier, once that is reached.
         refusal: Why the link contradicts itself, found before it was connected.
     """
