@@ -155,7 +155,7 @@ class LeaseUnit:
         return LinkLease(row.holder, row.token, row.until_ms)
 
     def _is_held_elsewhere(self, session: WriteSession, row: LinkRow) -> bool:
-        """Nobody waits for a program that is gone, nor for a lease so long that its giver's clock must have run ahead."""
+        """No lease counts of a program that is gone, nor one so long that its giver's clock must have run ahead."""
         now_ms = session.opened.wall_ms()
         if row.holder in (b"", self._holder) or not now_ms < row.until_ms <= now_ms + self._ttl_ms:
             return False
