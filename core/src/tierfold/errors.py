@@ -140,11 +140,17 @@ class StoreTimeoutError(StoreUnavailableError):
 
 
 class PartitionUnavailableError(StoreUnavailableError):
-    """The partition is not held here and no tier that holds it can be reached."""
+    """The partition is not held here and no tier that holds it can be reached.
+
+    Attributes:
+        partition: Its logical key, as in ``"oslo"``; in what stores raise among themselves, its entity key.
+        reason: Why it cannot be had now.
+    """
 
     def __init__(self, partition: str, reason: str = "no farther tier can be reached") -> None:
         super().__init__(f"partition {partition!r} is not here and {reason}")
         self.partition = partition
+        self.reason = reason
 
 
 class StoreClosedError(StoreError):

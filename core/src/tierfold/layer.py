@@ -49,7 +49,7 @@ class DataLayer:
         self._close_timeout_s = close_timeout_s
         self._link_list = _links(tiers, services)
         self.links: Mapping[str, Link] = MappingProxyType({link.name: link for link in self._link_list})
-        self._access = Access(tiers, self._link_list)
+        self._access = Access(tiers, self._link_list, catalog.prefix)
         self._repositories: dict[object, Repository[Any]] = {}
         self._stop = anyio.Event()
         self._closed = False
@@ -189,13 +189,15 @@ class DataLayer:
 
     @property
     def dirty(self) -> bool:
-        """Whether any link has rows to deliver."""
-        return any(link.dirty for link in self._link_list)
+        """Whether rows wait for delivery: to a farther tier, or to a store that this layer was opened without."""
+        return any(link.dirty for link in self._link_list) or self._access.waits_beyond
 
     def status(self) -> Status:
         """The state of every tier and link now. Reads local stores only."""
         links = {link.name: link.status for link in self._link_list}
-        return Status(self._access.durable, self.dirty, tuple(tier.status() for tier in self._tiers), links)
+        return Status(
+            self._access.durable, self.dirty, tuple(tier.status() for tier in self._tiers), links, self._access.beyond
+        )
 
     async def sync_now(self, link: str | None = None, *, timeout_s: float | None = None) -> SyncReport:
         """Run one link, or all of them until nothing moves any more.

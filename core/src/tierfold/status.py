@@ -111,10 +111,13 @@ class Status(Struct, frozen=True):
 
     Attributes:
         durable: Whether what `save` returns for outlives the process.
-        dirty: Whether any link has rows to deliver.
+        dirty: Whether rows wait for delivery.
+        beyond: The store behind the farthest tier, named by its id, which another opening linked that tier to. This
+            layer was opened without it: only a layer that has it delivers to it, and brings partitions down from it.
     """
 
     durable: bool
     dirty: bool
     tiers: tuple[TierStatus, ...]
     links: Mapping[str, LinkStatus]
+    beyond: str | None

@@ -461,3 +461,43 @@ async def test_a_chain_and_its_end_may_name_the_same_tiers_differently(tmp_path:
         assert await chain.repo(Thing).get(saved.id) == saved
         await chain.repo(Thing).save(saved)
         assert (await chain.sync_now(timeout_s=15)).ok
+
+
+# --- opened without a farther tier -----------------------------------------------------------------------------------
+
+
+async def test_who_opens_a_store_without_its_upstream_is_told_what_waits_for_that(tmp_path: Path) -> None:
+    near, far = (f"lmdb:{tmp_path / name}" for name in ("near", "far"))
+    async with tierfold.open(near, far) as data:
+        clean = await data.repo(Thing).save(Thing())
+        assert (await data.sync_now()).verified is True
+        assert data.status().beyond is None
+    async with tierfold.open(near) as data:
+        things = data.repo(Thing)
+        before = data.dirty
+        saved = await things.save(Thing())
+        pending = {each.id: await things.meta(each.id) for each in (clean, saved)}
+        beyond = data.status().beyond
+        assert beyond is not None
+        assert (before, data.dirty, data.status().dirty) == (False, True, True)
+        assert [meta and meta.pending for meta in pending.values()] == [(), (beyond,)]
+    async with tierfold.open(near, far) as data:
+        assert (await data.sync_now()).verified is True
+        assert not data.dirty
+
+
+async def test_an_unknown_partition_of_such_a_store_has_one_name_and_one_reason(tmp_path: Path) -> None:
+    near, far = (f"lmdb:{tmp_path / name}" for name in ("near", "far"))
+    async with tierfold.open(near, far) as data:
+        await data.repo(Thing).save(Thing())
+        await data.sync_now()
+    async with tierfold.open(near) as data:
+        errors = []
+        for read in (data.repo(Thing).get("rome.1"), data.repo(Thing).query(partitions=["rome"]).all()):
+            with pytest.raises(tierfold.PartitionUnavailableError) as raised:
+                await read
+            errors.append(raised.value)
+        assert [error.partition for error in errors] == ["rome", "rome"]
+        assert [str(error) for error in errors] == [
+            "partition 'rome' is not here and this layer was opened without the tier that holds it"
+        ] * 2

@@ -552,6 +552,10 @@ class NearerStore(SyncableStore):
         """
 
     @abstractmethod
+    def upstream(self) -> StoreId | None:
+        """N22: the store that was attached last, by whichever program; None while none ever was; inline."""
+
+    @abstractmethod
     def expect_upstream(self) -> None:
         """N21: there is an upstream, even if none was ever attached: what is not present is unknown; inline.
 

@@ -162,6 +162,8 @@ class Link:
         try:
             if await runner.hold() or await self._wait_elsewhere(runner, partition, keep):
                 await self._hydrate(runner, partition, keep)
+        except PartitionUnavailableError:
+            raise
         except (StoreUnavailableError, LinkFencedError) as error:
             raise PartitionUnavailableError(partition, str(error)) from error
 
