@@ -76,6 +76,15 @@ def test_programs_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.
                 program()
 
 
+@pytest.mark.timeout(60)
+def test_the_concepts_can_be_typed_at_a_prompt(tmp_path: Path) -> None:
+    """Line by line, with an empty one behind each example; the prompt repeats nothing but what went wrong."""
+    examples = "\n".join(source for _, source in blocks(ROOT / "docs/concepts.md", "python"))
+    prompt = [sys.executable, "-m", "asyncio"]
+    done = subprocess.run(prompt, cwd=tmp_path, input=examples + "\n", capture_output=True, text=True, check=True)
+    assert "Error" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "tests",
     ["not any_history", pytest.param("any_history", marks=pytest.mark.slow)],
