@@ -202,7 +202,8 @@ class DataLayer:
     async def sync_now(self, link: str | None = None, *, timeout_s: float | None = None) -> SyncReport:
         """Run one link, or all of them until nothing moves any more.
 
-        A tier that cannot be reached, or not in ``timeout_s``, stands in the report.
+        A tier that cannot be reached, or not in ``timeout_s``, stands in the report. One that does not become connected
+        is waited for 3 s at most, another process that runs the link 10 s; what a connected tier does takes its time.
 
         Raises:
             ConfigError: There is no link of that name.
