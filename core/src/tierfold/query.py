@@ -98,11 +98,11 @@ class Query(Generic[T]):
         """
         after: str | None = None
         while True:
-            page = await self.page(after=after)
+            page, missing = await self._page(after, DEFAULT_PAGE)
             for item in page.items:
                 yield item
-            if page.missing:
-                raise PartitionUnavailableError(page.missing[0])
+            for error in missing.values():
+                raise error
             after = page.next
             if after is None:
                 return
@@ -119,19 +119,25 @@ class Query(Generic[T]):
         """
         if size < 1:
             raise QueryError(f"size is {size}; a page has room for at least one entity")
+        return (await self._page(after, size))[0]
+
+    async def _page(self, after: str | None, size: int) -> tuple[Page[T], dict[str, PartitionUnavailableError]]:
+        """A page, and why which partitions are missing."""
         start = _Cursor(self._name, "", "", 0) if after is None else self._open(after)
         want = size if self._limit is None else min(size, self._limit - start.given)
         records: list[tuple[str, Record]] = []
-        missing: list[str] = []
+        missing: dict[str, PartitionUnavailableError] = {}
         keys, all_known = await self._keys()
         if want > 0:
             for some in _growing([key for key in keys if key >= start.partition]):
                 held = await self._access.bring_many([entity_key(self._prefix, key) for key in some])
-                missing += [key for key in some if held[entity_key(self._prefix, key)] is None]
+                missing |= {
+                    error.partition: error for error in held.values() if isinstance(error, PartitionUnavailableError)
+                }
                 for key in some:
                     if len(records) <= want:
                         segment = SegmentName(self._type, entity_key(self._prefix, key))
-                        store = self._access.reader if held[segment.partition] else self._access.holder
+                        store = self._access.reader if held[segment.partition] is True else self._access.holder
                         behind = start.id if key == start.partition else None
                         records += self._read(store, segment, key, behind or None, want + 1 - len(records))
                 if len(records) > want:
@@ -140,7 +146,8 @@ class Query(Generic[T]):
         given = start.given + len(page)
         ended = len(records) <= want or given == self._limit
         cursor = None if ended else _seal(_Cursor(self._name, page[-1][0], page[-1][1].id, given))
-        return Page([self._load(record) for _, record in page], cursor, missing, all_known and not missing)
+        items = [self._load(record) for _, record in page]
+        return Page(items, cursor, sorted(missing), all_known and not missing), missing
 
     async def _keys(self) -> tuple[list[str], bool]:
         """Logical keys of the partitions asked for, ascending, and whether these are known to be all."""

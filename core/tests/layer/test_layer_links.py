@@ -371,6 +371,24 @@ async def test_one_program_runs_a_link_and_the_others_write(tmp_path: Path) -> N
         await one.repo(Thing).save(Thing())
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_sync_says_that_another_program_runs_the_link_and_has_not_delivered(tmp_path: Path) -> None:
+    """For it waits ten seconds, under a clock that stands still."""
+    tiers, clock = (f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"), FakeClock()
+    async with tierfold.open(*tiers, clock=clock) as one, tierfold.open(*tiers, clock=clock) as other:
+        next(iter(one.links.values())).pause()
+        await other.repo(Thing).save(Thing())
+        with anyio.fail_after(15):
+            began_s = anyio.current_time()
+            report = await other.sync_now()
+            took_s = anyio.current_time() - began_s
+        (link,) = report.links.values()
+        await other.aclose(timeout_s=0)
+        assert (report.ok, link.verified) == (False, None)
+        assert "another process runs the link" in (link.error or "")
+        assert 0 < took_s - link.duration_s < 1
+
+
 async def test_a_program_takes_a_link_over_as_soon_as_the_other_closes(tmp_path: Path) -> None:
     tiers = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
     async with tierfold.open(*tiers) as one, tierfold.open(*tiers) as other:
@@ -443,3 +461,43 @@ async def test_a_chain_and_its_end_may_name_the_same_tiers_differently(tmp_path:
         assert await chain.repo(Thing).get(saved.id) == saved
         await chain.repo(Thing).save(saved)
         assert (await chain.sync_now(timeout_s=15)).ok
+
+
+# --- opened without a farther tier -----------------------------------------------------------------------------------
+
+
+async def test_who_opens_a_store_without_its_upstream_is_told_what_waits_for_that(tmp_path: Path) -> None:
+    near, far = (f"lmdb:{tmp_path / name}" for name in ("near", "far"))
+    async with tierfold.open(near, far) as data:
+        clean = await data.repo(Thing).save(Thing())
+        assert (await data.sync_now()).verified is True
+        assert data.status().beyond is None
+    async with tierfold.open(near) as data:
+        things = data.repo(Thing)
+        before = data.dirty
+        saved = await things.save(Thing())
+        pending = {each.id: await things.meta(each.id) for each in (clean, saved)}
+        beyond = data.status().beyond
+        assert beyond is not None
+        assert (before, data.dirty, data.status().dirty) == (False, True, True)
+        assert [meta and meta.pending for meta in pending.values()] == [(), (beyond,)]
+    async with tierfold.open(near, far) as data:
+        assert (await data.sync_now()).verified is True
+        assert not data.dirty
+
+
+async def test_an_unknown_partition_of_such_a_store_has_one_name_and_one_reason(tmp_path: Path) -> None:
+    near, far = (f"lmdb:{tmp_path / name}" for name in ("near", "far"))
+    async with tierfold.open(near, far) as data:
+        await data.repo(Thing).save(Thing())
+        await data.sync_now()
+    async with tierfold.open(near) as data:
+        errors = []
+        for read in (data.repo(Thing).get("rome.1"), data.repo(Thing).query(partitions=["rome"]).all()):
+            with pytest.raises(tierfold.PartitionUnavailableError) as raised:
+                await read
+            errors.append(raised.value)
+        assert [error.partition for error in errors] == ["rome", "rome"]
+        assert [str(error) for error in errors] == [
+            "partition 'rome' is not here and this layer was opened without the tier that holds it"
+        ] * 2

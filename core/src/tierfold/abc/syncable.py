@@ -558,7 +558,10 @@ class NearerStore(SyncableStore):
 
     @abstractmethod
     async def lease(self, link: str, holder: bytes, ttl_s: float) -> LinkLease | None:
-        """N2: take or renew the lease of the link; None while another holder's is valid."""
+        """N2: take or renew the lease of the link; None while another holder's is valid.
+
+        That of a program which has certainly ended (`OpenContext.is_gone`) is not.
+        """
 
     @abstractmethod
     async def release(self, link: str, holder: bytes) -> None:
@@ -571,6 +574,10 @@ class NearerStore(SyncableStore):
         From then on the store has an upstream: partitions that nobody hydrated are unknown rather than present.
         Another upstream than before marks all partitions unknown and forgets the link state; rows stay, undelivered.
         """
+
+    @abstractmethod
+    def upstream(self) -> StoreId | None:
+        """N22: the store that was attached last, by whichever program; None while none ever was; inline."""
 
     @abstractmethod
     def expect_upstream(self) -> None:

@@ -10,9 +10,20 @@ from typing import Any
 
 from tierfold.abc.syncable import Changes, Feed, Heads, Leaves, Roots, Rows, Scan, SegmentRoots
 from tierfold.clock import day_of
-from tierfold.digest import MODULUS
+from tierfold.digest import MODULUS, Hasher
 from tierfold.errors import CorruptDataError
-from tierfold.layout import CHANGELOG, FEED, RECORD, SEGMENT_ROWS, TOMBSTONE, Row, SegmentRow, end_of, open_row
+from tierfold.layout import (
+    CHANGELOG,
+    FEED,
+    ID_START,
+    RECORD,
+    SEGMENT_ROWS,
+    TOMBSTONE,
+    Row,
+    SegmentRow,
+    end_of,
+    open_row,
+)
 from tierfold.model import Digest, FeedToken, Position, Record, SegmentName
 from tierfold.records.leaves import TRUNCATED, children, live_heads, prefix_range
 from tierfold.records.positions import BEGINNING, position_of, seq_of, token_seq
@@ -25,6 +36,7 @@ __all__ = [
     "feed",
     "heads",
     "leaves",
+    "readable_id",
     "record_of",
     "roots",
     "rows",
@@ -37,6 +49,13 @@ __all__ = [
 ]
 
 Reading = Snapshot[Any]
+
+
+def readable_id(hasher: Hasher, key: bytes, value: bytes) -> str | None:
+    """The id in a damaged record row; None when the damage is in it, for the row's key is a hash of it."""
+    length = int.from_bytes(value[ID_START - 6 : ID_START - 4], "big")
+    raw = value[ID_START : ID_START + length]
+    return raw.decode() if hasher.key(raw) == key[5:] else None
 
 
 def record_of(state: SegmentState, row: Row) -> Record:

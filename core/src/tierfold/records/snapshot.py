@@ -51,6 +51,7 @@ class Opened(Struct):
         wall_ms: Clock, ms since 1970.
         hasher: The `Hasher` of an entity type.
         memo: Keeps the store row between transactions.
+        is_gone: Whether the holder of a link lease has certainly ended.
         expects_upstream: The program that opened it has a farther tier, reached or not.
     """
 
@@ -59,6 +60,7 @@ class Opened(Struct):
     random_bytes: Callable[[int], bytes]
     hasher: Callable[[str], Hasher]
     memo: StoreMemo
+    is_gone: Callable[[bytes], bool]
     expects_upstream: bool = False
 
 

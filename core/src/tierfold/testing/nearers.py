@@ -163,6 +163,13 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         await store.mark_partition(PARTITION, PartitionMarks(presence="present"), token)
         assert await store.get(OSLO, "oslo.1") == record
 
+    async def test_the_upstream_attached_last_can_be_asked_for(self, store: NearerStore) -> None:
+        """N22: an expected one is none yet."""
+        store.expect_upstream()
+        assert store.upstream() is None
+        await attach(store)
+        assert store.upstream() == UPSTREAM
+
     # --- lease and upstream --------------------------------------------------------------------------------------
 
     async def test_one_holder_at_a_time_has_the_lease(self, store: NearerStore, clock: FakeClock) -> None:
