@@ -240,13 +240,14 @@ async def test_a_chain_carries_an_edit_that_was_made_while_it_was_cut() -> None:
 
 
 async def test_of_two_edits_the_newer_one_stays_on_both_sides_and_the_other_is_logged(tmp_path: Path) -> None:
-    near, far = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
-    async with tierfold.open(near, far) as data, tierfold.open(far) as other:
+    near, far, clock = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}", FakeClock()
+    async with tierfold.open(near, far, clock=clock) as data, tierfold.open(far, clock=clock) as other:
         await data.repo(Thing).save(Thing(id="oslo.1", n=0))
         await data.sync_now()
         (link,) = data.links.values()
         link.pause()
         await data.repo(Thing).save(Thing(id="oslo.1", n=1))
+        clock.advance(ms=1)
         newer = await other.repo(Thing).save(Thing(id="oslo.1", n=2))
         link.resume()
         report = await data.sync_now()
