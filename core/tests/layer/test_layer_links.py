@@ -11,7 +11,9 @@ from core.tests.layer.remote import Remote
 from core.tests.layer.waiting import until
 
 import tierfold
+from tierfold.abc.store import LocalStore
 from tierfold.abc.syncable import NearerStore
+from tierfold.model import SegmentName
 from tierfold.testing import FakeClock, SlowStore
 
 pytestmark = pytest.mark.anyio
@@ -184,8 +186,11 @@ async def test_a_sync_of_a_chain_brings_down_what_the_farthest_tier_got_from_els
         await data.sync_now()
         theirs = await other.repo(Thing).save(Thing(id="oslo.2"))
         await other.sync_now()
-        report = await data.sync_now()
-        assert (report.links["remote"].pulled, report.links["b"].pulled) == (1, 1)
+        await data.sync_now()
+        # Not what the report counts: the runs that the store in the middle wakes may have brought it down before.
+        nearest = data.tiers[0].store
+        assert isinstance(nearest, LocalStore)
+        assert nearest.find(SegmentName("Thing", "app.oslo"), "oslo.2") is not None
         assert await data.repo(Thing).get("oslo.2") == theirs
 
 
