@@ -194,6 +194,37 @@ def test_a_stalled_holder_is_fenced_off_and_writes_nothing(office: Office, call:
     assert RAN_OUT in holder.complaints or FENCED in holder.complaints or call == "roots"
 
 
+@pytest.mark.parametrize("written", ["near", *slow("far")])
+def test_a_holder_that_stalls_between_its_renewal_and_the_transaction_is_refused_in_the_transaction(
+    office: Office, written: str
+) -> None:
+    """A late settlement of its own set the batch number back: the store then took itself for a restored one."""
+    holder, heir, elsewhere = office.open(trapped=True), office.open(), office.open_elsewhere()
+    holder.ask("save", "oslo", "a", "old")
+    holder.sync_until_verified()
+    holder.ask("pause")
+    (holder if written == "near" else elsewhere).ask("save", "oslo", "a", "newer")
+    holder.ask("arm", "before settle")
+    holder.ask("resume")
+    holder.wait_until_stopped()
+
+    office.clock.move(LEASE_MS)
+    heir.sync_until_verified()
+    for text in ("newer still", "newest"):
+        heir.ask("save", "oslo", "a", text)
+        elsewhere.ask("save", "oslo", "b", text)
+        heir.sync_until_verified()
+    before, remembered = office.agreed(), examine(office.far).peers
+
+    holder.go_on()
+    holder.sync_until_verified(1)
+    after = office.agreed()
+    assert (after.content, after.states, after.presence) == (before.content, before.states, before.presence)
+    assert (after.gone_back, after.conflicts, examine(office.far).peers) == (set(), [], remembered)
+    holder.kill()
+    assert FENCED in holder.complaints
+
+
 @pytest.mark.parametrize("call", ["snapshot_page", *slow("register", "settle")])
 def test_a_reader_who_is_fenced_off_while_bringing_a_partition_down_gets_it_from_the_new_holder(
     office: Office, call: str

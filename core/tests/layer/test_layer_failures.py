@@ -122,8 +122,14 @@ async def test_a_missing_tier_in_the_middle_keeps_nobody_waiting(tmp_path: Path)
             for _ in range(10):
                 await data.sync_now()
             middle.unlink()
-            assert (await data.sync_now("lmdb-2")).verified is True
-            await until(lambda: not data.dirty)
+            await data.sync_now("lmdb-2")
+            assert [tier.open for tier in data.status().tiers[:2]] == [True, True]
+
+            async def verified() -> bool:
+                return (await data.sync_now()).verified is True
+
+            await until(verified)
+            assert not data.dirty
     async with tierfold.open(urls[2]) as data:
         assert await data.repo(Thing).get(saved.id) == saved
 

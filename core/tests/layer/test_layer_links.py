@@ -11,7 +11,9 @@ from core.tests.layer.remote import Remote
 from core.tests.layer.waiting import until
 
 import tierfold
+from tierfold.abc.store import LocalStore
 from tierfold.abc.syncable import NearerStore
+from tierfold.model import SegmentName
 from tierfold.testing import FakeClock, SlowStore
 
 pytestmark = pytest.mark.anyio
@@ -184,8 +186,11 @@ async def test_a_sync_of_a_chain_brings_down_what_the_farthest_tier_got_from_els
         await data.sync_now()
         theirs = await other.repo(Thing).save(Thing(id="oslo.2"))
         await other.sync_now()
-        report = await data.sync_now()
-        assert (report.links["remote"].pulled, report.links["b"].pulled) == (1, 1)
+        await data.sync_now()
+        # Not what the report counts: the runs that the store in the middle wakes may have brought it down before.
+        nearest = data.tiers[0].store
+        assert isinstance(nearest, LocalStore)
+        assert nearest.find(SegmentName("Thing", "app.oslo"), "oslo.2") is not None
         assert await data.repo(Thing).get("oslo.2") == theirs
 
 
@@ -240,13 +245,14 @@ async def test_a_chain_carries_an_edit_that_was_made_while_it_was_cut() -> None:
 
 
 async def test_of_two_edits_the_newer_one_stays_on_both_sides_and_the_other_is_logged(tmp_path: Path) -> None:
-    near, far = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
-    async with tierfold.open(near, far) as data, tierfold.open(far) as other:
+    near, far, clock = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}", FakeClock()
+    async with tierfold.open(near, far, clock=clock) as data, tierfold.open(far, clock=clock) as other:
         await data.repo(Thing).save(Thing(id="oslo.1", n=0))
         await data.sync_now()
         (link,) = data.links.values()
         link.pause()
         await data.repo(Thing).save(Thing(id="oslo.1", n=1))
+        clock.advance(ms=1)
         newer = await other.repo(Thing).save(Thing(id="oslo.1", n=2))
         link.resume()
         report = await data.sync_now()

@@ -512,6 +512,40 @@ def test_a_restored_nearer_store_is_noticed_and_reads_its_own_writes_back(near: 
     agreed(older, far)
 
 
+def test_a_restored_nearer_store_reads_its_own_writes_back_while_others_keep_the_farther_one_busy(
+    near: Store, far: Store
+) -> None:
+    """The changelog brings them, as long as nothing is verified: a descent waits until nobody else writes."""
+    run(near, far)
+    backup = image(near)
+    near.save_many(["oslo.1", "oslo.2"])
+    run(near, far)
+    older = restored(near, backup, 3)
+    busy = Hooked(far.kv, before={"roots": lambda _: far.save("oslo.busy")})
+    report = run(older, far, over=busy)
+    assert (report.verified, report.descended) == (None, 0)
+    assert older.held().keys() >= {"oslo.1", "oslo.2"}
+
+
+def test_a_restored_nearer_store_reads_its_own_writes_back_in_whichever_run_gets_through(
+    near: Store, far: Store
+) -> None:
+    run(near, far)
+    backup = image(near)
+    near.save("oslo.1")
+    run(near, far)
+    older = restored(near, backup, 3)
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailableError("cut")
+
+    with pytest.raises(StoreUnavailableError):
+        run(older, far, over=Hooked(far.kv, before={"changes": fail}))
+    busy = Hooked(far.kv, before={"roots": lambda _: far.save("oslo.busy")})
+    assert run(older, far, over=busy).verified is None
+    assert "oslo.1" in older.held()
+
+
 def test_strangers_are_buried_whatever_their_number(near: Store, far: Store) -> None:
     """Rows of a restored store that were sent, deleted and forgotten since; what is new lies behind them."""
     run(near, far)
