@@ -27,7 +27,7 @@ class Access:
         self._tiers, self._links, self._prefix = tiers, links, prefix
         self._write_to = 0
         self._reader: LocalStore | None = None
-        self._closed = False
+        self._closed = self._left_waiting = False
 
     def choose(self) -> None:
         """Decide, after the first attempt to open every tier, which one `save` waits for.
@@ -47,6 +47,7 @@ class Access:
 
     def close(self) -> None:
         """The tiers are about to be closed."""
+        self._left_waiting = self.waits_beyond
         self._closed = True
 
     def _require_open(self) -> None:
@@ -173,7 +174,9 @@ class Access:
 
     @property
     def waits_beyond(self) -> bool:
-        """Whether the farthest tier has rows for the store behind it."""
+        """Whether the farthest tier has rows for the store behind it, or had when the layer was closed."""
+        if self._closed:
+            return self._left_waiting
         farthest = self._tiers[-1].store
         return self.beyond is not None and isinstance(farthest, NearerStore) and farthest.has_pending()
 

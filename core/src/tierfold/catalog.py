@@ -12,9 +12,10 @@ from tierfold.abc.keys import KeyStrategy
 from tierfold.abc.store import LocalStore
 from tierfold.config import EntityConfig
 from tierfold.entities.adapter import EntityAdapter, adapter_for, document_adapter
-from tierfold.entities.declaration import Declaration, Declared, declare, disagreements
+from tierfold.entities.declaration import Declaration, Declared, check_fields, declare, disagreements
 from tierfold.entities.entity import declared_by
 from tierfold.entities.ids import entity_key, logical_key
+from tierfold.entities.placeholders import check_placeholders
 from tierfold.entities.placement import Placement
 from tierfold.entities.rules import parse_rule
 from tierfold.errors import ConfigError
@@ -49,7 +50,7 @@ class Catalog:
         """The kind of a class, or of raw documents of a named type.
 
         Raises:
-            ConfigError: Two of the three sources disagree.
+            ConfigError: Two of the three sources disagree, or the key strategy reads what the class does not have.
         """
         name = entity if isinstance(entity, str) else declared_by(entity).declaration.name
         stored = store.declared(name)
@@ -61,6 +62,8 @@ class Catalog:
             require_agreement(declared.declaration, known)
         adapter = document_adapter(declared) if isinstance(entity, str) else adapter_for(entity)
         strategy = declared.strategy or self._strategy(declared.declaration)
+        if adapter.names is not None:
+            check_fields(Declared(declared.declaration, strategy), adapter.names)
         self._plugins.resolver(declared.declaration.resolver)
         placement = Placement(adapter, strategy, self.prefix, self._random_bytes)
         return EntityKind(declared.declaration, adapter, placement, self.prefix)
@@ -76,7 +79,9 @@ class Catalog:
 
     def _declared(self, entity: type | str, known: Declaration | None) -> Declared:
         if not isinstance(entity, str):
-            return declared_by(entity)
+            found = declared_by(entity)
+            check_placeholders(found.declaration, entity)
+            return found
         if known is not None:
             return Declared(known)
         config = self._entities.get(entity, EntityConfig())
@@ -97,7 +102,9 @@ class Catalog:
         name, options = parse_rule(declaration.partition)
         try:
             return self._plugins.key_strategy(name).make(*options)
-        except TypeError as error:
+        except ConfigError as error:
+            raise ConfigError(f"entity type {declaration.name!r}: {error}") from error
+        except (TypeError, ValueError, LookupError) as error:
             reason = f"key strategy {name!r} does not take the options of {declaration.partition!r}: {error}"
             raise ConfigError(f"entity type {declaration.name!r}: {reason}") from error
 

@@ -106,10 +106,10 @@ class PluginLoadError(PluginError):
 
 
 class PluginConflictError(PluginError):
-    """Two plugins claim the same name."""
+    """Two plugins claim the same name. The message says how to leave one of them out."""
 
-    def __init__(self, what: str, providers: Sequence[str]) -> None:
-        super().__init__(f"{what} is provided by {' and by '.join(providers)}; disable one of them")
+    def __init__(self, what: str, providers: Sequence[str], remedy: str = "leave one of them out") -> None:
+        super().__init__(f"{what} is provided by {' and by '.join(providers)}; {remedy}")
         self.providers = tuple(providers)
 
 

@@ -11,6 +11,7 @@ from weakref import WeakSet
 import anyio
 
 from tierfold.access import Access
+from tierfold.arguments import check_seconds, given
 from tierfold.catalog import Catalog
 from tierfold.config import duration_s
 from tierfold.errors import ConfigError, StoreClosedError, StoreError
@@ -56,6 +57,10 @@ class DataLayer:
         self._subscriptions: WeakSet[Subscription[Change]] = WeakSet()
         self._supervisor = Supervisor(self._work)
 
+    def __repr__(self) -> str:
+        tiers = " -> ".join(tier.name for tier in self._tiers)
+        return f"<DataLayer {tiers}, {'closed' if self._closed else 'open'}>"
+
     # --- lifetime ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -65,11 +70,14 @@ class DataLayer:
     async def aclose(self, *, timeout_s: float | None = None) -> None:
         """Deliver what waits for delivery, as far as possible in ``timeout_s``, then close every tier. Idempotent.
 
-        A tier that cannot be reached does not delay it longer; what was not delivered is kept and sent next time.
+        A tier that cannot be reached does not delay it longer; what was not delivered is kept and sent next time, and
+        `dirty` goes on saying that there is some. Only what a volatile tier could not deliver is lost.
 
         Args:
             timeout_s: By default what `tierfold.open` was given.
         """
+        if timeout_s is not None:
+            check_seconds(timeout_s, "timeout_s")
         if not self._closed:
             self._closed = True
             if timeout_s is not None:
@@ -158,6 +166,8 @@ class DataLayer:
                 catalog contradicts; the message shows both sides.
         """
         self._require_open()
+        if not isinstance(entity, type | str):
+            raise ConfigError(f"repo takes an entity class or the name of an entity type, not {given(entity)}")
         known = self._repositories.get(entity)
         if known is None:
             kind = self._catalog.kind(entity, self._access.holder)
@@ -189,7 +199,10 @@ class DataLayer:
 
     @property
     def dirty(self) -> bool:
-        """Whether rows wait for delivery: to a farther tier, or to a store that this layer was opened without."""
+        """Whether rows wait for delivery: to a farther tier, or to a store that this layer was opened without.
+
+        A closed layer says whether any was left undelivered.
+        """
         return any(link.dirty for link in self._link_list) or self._access.waits_beyond
 
     def status(self) -> Status:
@@ -209,6 +222,8 @@ class DataLayer:
             ConfigError: There is no link of that name.
         """
         self._require_open()
+        if timeout_s is not None:
+            check_seconds(timeout_s, "timeout_s")
         if link is not None and link not in self.links:
             raise ConfigError(f"there is no link {link!r}; there are {', '.join(self.links) or 'none'}")
         chosen = [self.links[link]] if link is not None else self._link_list

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tierfold.abc.store import LocalStore
 from tierfold.access import Access
+from tierfold.arguments import check_at_least_one, given, listed_texts
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import check_key, entity_key, split_id
 from tierfold.errors import PartitionUnavailableError, QueryError
@@ -53,6 +54,10 @@ class Page(Sequence[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
 
+    def __repr__(self) -> str:
+        state = "" if self.complete else f", missing {', '.join(self.missing) or 'what no tier could be asked for'}"
+        return f"<Page of {len(self.items)}, {'more behind it' if self.next else 'the last'}{state}>"
+
 
 class _Cursor(Struct, frozen=True, array_like=True):
     """Where a page ended: of which query, logical key of the partition, id of the last entity, how many were given."""
@@ -78,17 +83,23 @@ class Query(Generic[T]):
         partitions: Iterable[str] | None,
         limit: int | None,
     ) -> None:
-        if limit is not None and limit < 1:
-            raise QueryError(f"limit is {limit}; a query gives at least one entity")
+        if limit is not None:
+            check_at_least_one(limit, "limit")
         self._type = kind.declaration.name
         self._prefix = kind.prefix
         self._load: Callable[[Record], T] = kind.adapter.load
         self._access = access
-        self._ids = None if ids is None else list(ids)
-        self._partitions = None if partitions is None else sorted({check_key(key) for key in partitions})
+        self._ids = None if ids is None else listed_texts(ids, "ids")
+        keys = None if partitions is None else listed_texts(partitions, "partitions")
+        self._partitions = None if keys is None else sorted({check_key(key, "$.partitions") for key in keys})
         self._limit = limit
         asked = msgspec.msgpack.encode((self._type, self._ids, self._partitions))
         self._name = blake2b(asked, digest_size=8).digest()
+
+    def __repr__(self) -> str:
+        of = "" if self._ids is None else f", {len(self._ids)} ids"
+        where = "" if self._partitions is None else f", partitions {', '.join(self._partitions)}"
+        return f"<Query of {self._type}{of}{where}{'' if self._limit is None else f', limit {self._limit}'}>"
 
     async def __aiter__(self) -> AsyncIterator[T]:
         """Stream in bounded memory.
@@ -117,8 +128,7 @@ class Query(Generic[T]):
         Raises:
             QueryError: The cursor is of another query or none at all, or ``size`` is less than one.
         """
-        if size < 1:
-            raise QueryError(f"size is {size}; a page has room for at least one entity")
+        check_at_least_one(size, "size")
         return (await self._page(after, size))[0]
 
     async def _page(self, after: str | None, size: int) -> tuple[Page[T], dict[str, PartitionUnavailableError]]:
@@ -178,6 +188,8 @@ class Query(Generic[T]):
         return [record for record in found if record is not None and not record.deleted]
 
     def _open(self, text: str) -> _Cursor:
+        if not isinstance(text, str):
+            raise QueryError(f"a cursor is the text that `Page.next` gives, not {given(text)}")
         try:
             cursor = msgspec.msgpack.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Cursor)
         except (msgspec.MsgspecError, Base64Error, ValueError):

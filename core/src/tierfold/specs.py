@@ -47,7 +47,8 @@ class StoreSpec(Struct, Generic[O], frozen=True):
     Attributes:
         schemes: One scheme, or several names of the same thing.
         open: Called with the location as written, the converted query and the context. Imports the driver inside; the
-            store is usable while the context manager is entered.
+            store is usable while the context manager is entered. Raises `ConfigError` for what no waiting would mend,
+            which stops opening the layer, and `StoreUnavailableError` for what may be otherwise tomorrow.
         options_type: A msgspec Struct, dataclass or the like; its fields are the options that the query may name.
         async_backends: Event loops that the store works on.
         summary: One line for `tierfold plugins`.

@@ -79,7 +79,7 @@ class LinkStatus(Struct, frozen=True):
     Attributes:
         state: ``elsewhere`` = another process on the same near store runs it; ``failing`` = the last run ended with
             ``error`` and the next one waits.
-        dirty: Whether rows wait for delivery.
+        dirty: Whether rows wait for delivery; of a closed link, whether some did at the end.
         last: Report of the last run that ended, by this process.
     """
 
@@ -111,7 +111,7 @@ class Status(Struct, frozen=True):
 
     Attributes:
         durable: Whether what `save` returns for outlives the process.
-        dirty: Whether rows wait for delivery.
+        dirty: Whether rows wait for delivery; of a closed layer, whether any was left undelivered.
         beyond: The store behind the farthest tier, named by its id, which another opening linked that tier to. This
             layer was opened without it: only a layer that has it delivers to it, and brings partitions down from it.
     """

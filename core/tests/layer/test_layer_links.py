@@ -423,9 +423,9 @@ async def test_who_waits_for_a_sync_takes_the_link_over_when_it_becomes_free(tmp
         assert [report.verified for report in reports] == [True]
 
 
-async def test_an_interval_of_nothing_does_not_run_without_rest() -> None:
+async def test_an_interval_of_next_to_nothing_does_not_run_without_rest() -> None:
     remote = Remote()
-    async with tierfold.open("memory:a", tierfold.Tier("remote:", interval="0s"), plugins=[remote]) as data:
+    async with tierfold.open("memory:a", tierfold.Tier("remote:", interval="0.001ms"), plugins=[remote]) as data:
         await data.sync_now()
         before = remote.runs
         await anyio.sleep(0.1)

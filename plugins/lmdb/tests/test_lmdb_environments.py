@@ -81,9 +81,32 @@ def test_a_location_that_is_no_path_is_refused(location: str) -> None:
 
 @pytest.mark.parametrize("location", ["file", "file/store"])
 def test_a_location_at_or_under_a_file_is_refused(tmp_path: Path, location: str) -> None:
+    """It may be away tomorrow, so it is no error of what was asked for."""
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="not a directory"):
+    with pytest.raises(StoreUnavailableError, match="not a directory"):
         LmdbEngine(str(tmp_path / location))
+
+
+def test_a_missing_location_is_called_so() -> None:
+    with pytest.raises(ConfigError, match="names no directory"):
+        LmdbEngine("")
+
+
+def test_a_tilde_is_the_home_directory_and_a_variable_is_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for location in ("~/store", "$HOME/store", "./~/store"):
+        LmdbEngine(location).close()
+    stores = sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("data.mdb"))
+    assert stores == ["$HOME/store", "home/store", "~/store"]
+
+
+def test_the_home_of_nobody_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"written \./~nobody-of-this-name/store"):
+        LmdbEngine("~nobody-of-this-name/store")
 
 
 @pytest.fixture

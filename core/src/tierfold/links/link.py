@@ -66,7 +66,7 @@ class Link:
     Attributes:
         connected: Set once the farther tier is reached (and a local one's lease was asked for), or after a failure.
         attempted: Set after the first run, or after a failure; with a remote tier, once that is reached.
-        refusal: Why the link contradicts itself, found before it was connected.
+        refusal: What waiting would not mend, found before it was connected.
     """
 
     def __init__(
@@ -88,6 +88,9 @@ class Link:
         self._error: str | None = None
         self._last: LinkReport | None = None
 
+    def __repr__(self) -> str:
+        return f"<Link {self._near.name} -> {self.name}, {self._state()}{f': {self._error}' if self._error else ''}>"
+
     # --- what users see ------------------------------------------------------------------------------------------
 
     @property
@@ -96,8 +99,8 @@ class Link:
 
     @property
     def dirty(self) -> bool:
-        """Whether rows of the nearer tier wait for delivery."""
-        return isinstance(self._near.store, NearerStore) and self._near.store.has_pending()
+        """Whether rows of the nearer tier wait for delivery; while that is not open, whether they did at the end."""
+        return self._near.has_pending()
 
     def pause(self) -> None:
         """Start no further run and bring nothing down. A run under way ends as usual."""
@@ -220,6 +223,9 @@ class Link:
                     near = await self._open_near()
                     async with self._far.opened(self._services.context) as far:
                         await self._serve_connected(near, far)
+                except ConfigError as error:
+                    self._refuse(error)
+                    self._fail(error)
                 except TierfoldError as error:
                     self._fail(error)
                 except Exception as error:  # noqa: BLE001 - a plugin's mistake must not end the layer
@@ -233,11 +239,7 @@ class Link:
 
     async def _open_near(self) -> NearerStore:
         await self._near.tried.wait()
-        try:
-            near = self._near.near
-        except ConfigError as error:
-            self._refuse(error)
-            raise
+        near = self._near.near
         near.expect_upstream()
         return near
 
@@ -339,7 +341,7 @@ class Link:
         self.attempted.set()
 
     def _refuse(self, error: ConfigError) -> None:
-        """These two tiers cannot be linked; opening says so."""
+        """These two tiers cannot be linked, or the farther one not be opened as it is written; opening says so."""
         if not self.connected.is_set():
             self.refusal = error
 

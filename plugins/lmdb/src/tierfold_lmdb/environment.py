@@ -126,7 +126,10 @@ class Environment:
 
     def mapped(self, error: lmdb.Error) -> StoreError:
         """Tierfold's error for ``error``."""
-        self._map_is_full |= isinstance(error, lmdb.MapFullError)
+        if isinstance(error, lmdb.MapFullError):
+            self._map_is_full = True
+            limit = f"max_map_bytes={self.options.max_map_bytes}"
+            return StoreFullError(f"the map of {self.directory} is full, and may grow to {limit}; give it more")
         return mapped(error, disk_is_full=free_bytes(self.directory) < _SHORT_WRITE_BYTES)
 
     # --- the map -------------------------------------------------------------------------------------------------
