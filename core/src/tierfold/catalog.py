@@ -35,7 +35,7 @@ class EntityKind(Struct, frozen=True):
 
 
 class Catalog:
-    """Makes entity kinds."""
+    """Makes entity kinds of one prefix."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Catalog:
         entities: Mapping[str, EntityConfig],
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        self._prefix, self._plugins, self._entities, self._random_bytes = prefix, plugins, entities, random_bytes
+        self.prefix, self._plugins, self._entities, self._random_bytes = prefix, plugins, entities, random_bytes
 
     def kind(self, entity: type | str, store: LocalStore) -> EntityKind:
         """The kind of a class, or of raw documents of a named type.
@@ -65,17 +65,17 @@ class Catalog:
         if adapter.names is not None:
             check_fields(Declared(declared.declaration, strategy), adapter.names)
         self._plugins.resolver(declared.declaration.resolver)
-        placement = Placement(adapter, strategy, self._prefix, self._random_bytes)
-        return EntityKind(declared.declaration, adapter, placement, self._prefix)
+        placement = Placement(adapter, strategy, self.prefix, self._random_bytes)
+        return EntityKind(declared.declaration, adapter, placement, self.prefix)
 
     def named(self, change: Change) -> Change | None:
         """A change as users see it, its partition by logical key; None when it belongs to another prefix."""
-        key = logical_key(self._prefix, change.partition)
+        key = logical_key(self.prefix, change.partition)
         return None if key is None else replace(change, partition=key)
 
     def segment_of(self, change: Change) -> SegmentName:
         """Where a change that users see happened."""
-        return SegmentName(change.type, entity_key(self._prefix, change.partition))
+        return SegmentName(change.type, entity_key(self.prefix, change.partition))
 
     def _declared(self, entity: type | str, known: Declaration | None) -> Declared:
         if not isinstance(entity, str):

@@ -196,7 +196,8 @@ class Meta(Struct, frozen=True):
 
     Attributes:
         version: For people; never compare it to decide anything, compare ``etag``.
-        pending: Names of the farther tiers this version has not reached.
+        pending: Names of the farther tiers this version has not reached; ``store …`` for one that the layer was opened
+            without.
     """
 
     id: str

@@ -20,6 +20,7 @@ from tierfold.digest import Hasher
 from tierfold.dsn import Dsn, parse_dsn
 from tierfold.entities.ids import check_prefix
 from tierfold.errors import ConfigError
+from tierfold.holders import is_gone, name_holder
 from tierfold.layer import DataLayer
 from tierfold.links.runner import LinkServices
 from tierfold.plugins import load_plugins
@@ -103,8 +104,8 @@ class Opening:
         for dsn in dsns:
             _require_this_loop(dsn)
         # The seed is for ids alone: stores and holders of leases must not be taken for each other.
-        context = OpenContext(self._clock or _wall_ms, os.urandom)
-        services = LinkServices(context, os.urandom(16), plugins.resolver, lru_cache(maxsize=1024)(Hasher))
+        context = OpenContext(self._clock or _wall_ms, os.urandom, is_gone)
+        services = LinkServices(context, name_holder(os.urandom), plugins.resolver, lru_cache(maxsize=1024)(Hasher))
         catalog = Catalog(check_prefix(file.prefix), plugins, file.entities, _random_bytes(self._seed))
         return DataLayer(name_tiers(file.tiers, dsns), catalog, services, self._close_timeout_s)
 

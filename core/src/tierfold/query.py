@@ -109,11 +109,11 @@ class Query(Generic[T]):
         """
         after: str | None = None
         while True:
-            page = await self.page(after=after)
+            page, missing = await self._page(after, DEFAULT_PAGE)
             for item in page.items:
                 yield item
-            if page.missing:
-                raise PartitionUnavailableError(page.missing[0])
+            for error in missing.values():
+                raise error
             after = page.next
             if after is None:
                 return
@@ -129,22 +129,35 @@ class Query(Generic[T]):
             QueryError: The cursor is of another query or none at all, or ``size`` is less than one.
         """
         check_at_least_one(size, "size")
+        return (await self._page(after, size))[0]
+
+    async def _page(self, after: str | None, size: int) -> tuple[Page[T], dict[str, PartitionUnavailableError]]:
+        """A page, and why which partitions are missing."""
         start = _Cursor(self._name, "", "", 0) if after is None else self._open(after)
         want = size if self._limit is None else min(size, self._limit - start.given)
         records: list[tuple[str, Record]] = []
-        missing: list[str] = []
+        missing: dict[str, PartitionUnavailableError] = {}
         keys, all_known = await self._keys()
         if want > 0:
-            for partition in [key for key in keys if key >= start.partition]:
-                behind = start.id if partition == start.partition else None
-                await self._read(partition, behind or None, want + 1 - len(records), records, missing)
+            for some in _growing([key for key in keys if key >= start.partition]):
+                held = await self._access.bring_many([entity_key(self._prefix, key) for key in some])
+                missing |= {
+                    error.partition: error for error in held.values() if isinstance(error, PartitionUnavailableError)
+                }
+                for key in some:
+                    if len(records) <= want:
+                        segment = SegmentName(self._type, entity_key(self._prefix, key))
+                        store = self._access.reader if held[segment.partition] is True else self._access.holder
+                        behind = start.id if key == start.partition else None
+                        records += self._read(store, segment, key, behind or None, want + 1 - len(records))
                 if len(records) > want:
                     break
         page = records[:want]
         given = start.given + len(page)
         ended = len(records) <= want or given == self._limit
         cursor = None if ended else _seal(_Cursor(self._name, page[-1][0], page[-1][1].id, given))
-        return Page([self._load(record) for _, record in page], cursor, missing, all_known and not missing)
+        items = [self._load(record) for _, record in page]
+        return Page(items, cursor, sorted(missing), all_known and not missing), missing
 
     async def _keys(self) -> tuple[list[str], bool]:
         """Logical keys of the partitions asked for, ascending, and whether these are known to be all."""
@@ -159,22 +172,15 @@ class Query(Generic[T]):
     def _key_of(self, segment: SegmentName) -> str | None:
         return segment.partition[len(self._prefix) + 1 :] if segment.partition.startswith(self._prefix + ".") else None
 
-    async def _read(
-        self, key: str, after: str | None, limit: int, records: list[tuple[str, Record]], missing: list[str]
-    ) -> None:
-        """Append up to ``limit`` records of one partition; those that wait for an unreachable one are given, too."""
-        segment = SegmentName(self._type, entity_key(self._prefix, key))
-        try:
-            present = await self._access.bring(segment.partition)
-        except PartitionUnavailableError:
-            missing.append(key)
-            present = False
-        store = self._access.reader if present else self._access.holder
+    def _read(
+        self, store: LocalStore, segment: SegmentName, key: str, after: str | None, limit: int
+    ) -> list[tuple[str, Record]]:
+        """Up to ``limit`` records of one partition; those that wait for an unreachable one are given, too."""
         if self._ids is not None:
             found = self._by_ids(store, segment, key, after)
         else:
             found = store.page_held(segment, after, limit)
-        records += [(key, record) for record in found[:limit]]
+        return [(key, record) for record in found[:limit]]
 
     def _by_ids(self, store: LocalStore, segment: SegmentName, key: str, after: str | None) -> list[Record]:
         ids = sorted({id for id in self._ids or () if split_id(id)[0] == key and (after is None or id > after)})
@@ -191,6 +197,14 @@ class Query(Generic[T]):
         if cursor.query != self._name:
             raise QueryError("the cursor is of a query for another type, other ids or other partitions")
         return cursor
+
+
+def _growing(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Runs of keys, each twice as long as the one before: a page that is soon full brings little down for nothing."""
+    start, length = 0, 1
+    while start < len(keys):
+        yield keys[start : start + length]
+        start, length = start + length, 2 * length
 
 
 def _seal(cursor: _Cursor) -> str:

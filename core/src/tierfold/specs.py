@@ -22,16 +22,23 @@ Join = Callable[[Record, Record], Record]
 """The least upper bound of two records of one id: commutative, associative, idempotent and inflationary."""
 
 
+def _never(holder: bytes) -> bool:
+    return False
+
+
 class OpenContext(Struct, frozen=True):
     """What an opened store takes from its host instead of from the machine, so that tests can decide it.
 
     Attributes:
         clock: Milliseconds since 1970.
         random_bytes: That many unpredictable bytes.
+        is_gone: Whether the program that a link lease names has certainly ended, so that nobody need wait for it. A
+            store whose users may be on other machines does not ask.
     """
 
     clock: Callable[[], int]
     random_bytes: Callable[[int], bytes]
+    is_gone: Callable[[bytes], bool] = _never
 
 
 class StoreSpec(Struct, Generic[O], frozen=True):

@@ -14,6 +14,10 @@ import pytest
 from core.tests.layer.remote import NoOptions, Remote
 
 import tierfold
+from tierfold.abc.syncable import ScopeRoot
+from tierfold.kv.memory import MemoryEngine
+from tierfold.kv.store import KvStore
+from tierfold.model import StoreId
 from tierfold.spi import EntityStore, OpenContext, StoreSpec, hookimpl
 from tierfold.testing import FakeClock, FlakyStore, SlowStore
 
@@ -184,6 +188,36 @@ async def test_a_durable_tier_that_must_be_waited_for_has_to_be_local() -> None:
     async with tierfold.open(tierfold.Tier("memory:", writes="behind"), "remote:", plugins=[Durable()]) as data:
         await data.repo(Thing).save(Thing())
         assert not data.status().durable
+
+
+async def test_opening_does_not_wait_for_all_that_the_first_run_has_to_carry(tmp_path: Path) -> None:
+    """It knows that the tier can be linked; the rest goes on in the background."""
+    gate = anyio.Event()
+
+    class Busy(KvStore):
+        async def scope_root(self, peer: StoreId) -> ScopeRoot:
+            await gate.wait()
+            return await super().scope_root(peer)
+
+    class Far:
+        @hookimpl
+        def provide_stores(self) -> list[StoreSpec[NoOptions]]:
+            return [StoreSpec("busy", self.open, NoOptions)]
+
+        @asynccontextmanager
+        async def open(self, location: str, options: NoOptions, context: OpenContext) -> AsyncIterator[EntityStore]:
+            store = Busy(MemoryEngine("busy"), context)
+            await store.identify()
+            yield store
+
+    with anyio.fail_after(15):
+        began_s = anyio.current_time()
+        async with tierfold.open(f"lmdb:{tmp_path / 'a'}", "busy:", plugins=[Far()]) as data:
+            assert anyio.current_time() - began_s < 3
+            assert data.links["busy"].status.state == "running"
+            await data.repo(Thing).save(Thing())
+            gate.set()
+            assert (await data.sync_now()).verified is True
 
 
 async def test_an_opening_is_used_once() -> None:

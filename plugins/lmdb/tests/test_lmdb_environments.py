@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,3 +174,31 @@ def test_a_file_of_the_other_format_is_refused(tmp_path: Path) -> None:
     lmdb.Environment(str(tmp_path), lib_version=1).close()
     with pytest.raises(StoreFormatError):
         LmdbEngine(str(tmp_path))
+
+
+def test_nothing_is_written_to_a_file_that_was_deleted(tmp_path: Path) -> None:
+    """It would be gone with the last process that has it open. What was read before can still be read."""
+    engine = LmdbEngine(str(tmp_path / "store"))
+    txn = engine.begin()
+    txn.put(b"key", b"value")
+    txn.commit()
+    shutil.rmtree(tmp_path / "store")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError, match="deleted"):
+            engine.begin()
+    with engine.read() as (_, view):
+        assert view.get(b"key") == b"value"
+    engine.close()
+
+
+def test_a_store_that_was_moved_while_it_is_open_is_written_to(tmp_path: Path) -> None:
+    engine = LmdbEngine(str(tmp_path / "store"))
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    txn = engine.begin()
+    txn.put(b"key", b"value")
+    txn.commit()
+    engine.close()
+    engine = LmdbEngine(str(tmp_path / "elsewhere"))
+    with engine.read() as (_, view):
+        assert view.get(b"key") == b"value"
+    engine.close()

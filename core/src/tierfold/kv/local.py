@@ -29,7 +29,7 @@ from tierfold.layout import (
     unseal,
 )
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
-from tierfold.records.answering import record_of
+from tierfold.records.answering import readable_id, record_of
 from tierfold.records.keeping import DeclareUnit
 from tierfold.records.saving import SaveUnit
 from tierfold.records.session import WriteSession
@@ -63,7 +63,8 @@ class EmbeddedStore(LocalStore):
         self._limit_bytes = payload_limit_bytes
         self._hashers = Hashers()
         random = context.random_bytes
-        self._opened = Opened(random(8), context.clock, random, self._hashers.__getitem__, StoreMemo())
+        hasher = self._hashers.__getitem__
+        self._opened = Opened(random(8), context.clock, random, hasher, StoreMemo(), context.is_gone)
         self._finders: dict[SegmentName, Callable[[str], Record | None]] = {}
         self._present: set[str] | None = None
         self._present_at = (-1, -1)
@@ -76,11 +77,30 @@ class EmbeddedStore(LocalStore):
     @contextmanager
     def snapshot(self) -> Iterator[Reading]:
         """One consistent view for the length of a ``with`` block without suspension."""
-        with self._engine.read() as (_, txn):
+        with self._naming(), self._engine.read() as (_, txn):
             yield Snapshot(txn, self._opened)
 
     async def run(self, unit: Unit[WriteSession, R]) -> R:
-        return await self._writer.run(unit)
+        with self._naming():
+            return await self._writer.run(unit)
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Say which record is damaged, for the key of its row says nothing to its user."""
+        try:
+            yield
+        except CorruptDataError as error:
+            if error.row is None:
+                raise
+            raise self._named(error, error.row) from None
+
+    def _named(self, error: CorruptDataError, key: bytes) -> CorruptDataError:
+        with self._engine.read() as (_, txn):
+            segment, value = SEGMENT_ROWS.get(txn, key[1:5]), txn.get(key)
+        if segment is None or value is None:
+            return error
+        id = readable_id(self._hashers[segment.type], key, value)
+        return CorruptDataError(error.reason, row=key, type=segment.type, partition=segment.partition, id=id)
 
     def close(self) -> None:
         """Finish what was submitted and close the engine. Idempotent."""
@@ -120,7 +140,7 @@ class EmbeddedStore(LocalStore):
             if value is None:
                 return None
             if checksum(value, checksum(key)) != residue or value[ID_START : ID_START + len(raw)] != raw:
-                raise _corrupt(key, value)
+                raise self._damage(key, value)
             return Record(type, value[LOCAL_SIZE:-4], value[_HASH_START:LOCAL_SIZE])  # type: ignore[arg-type]
 
         return find
@@ -135,6 +155,9 @@ class EmbeddedStore(LocalStore):
             key = SEGMENT_NAME + name_key(segment.type, segment.partition)
             number: bytes | None = txn.get(key)
         return b"" if number is None else RECORD + unseal(key, number)
+
+    def _damage(self, key: bytes, value: bytes) -> CorruptDataError:
+        return self._named(_corrupt(key, value), key)
 
     def _fetch_present(self, partition: str, key: bytes) -> bytes | None:
         with self._engine.read() as (at, txn):
@@ -162,7 +185,7 @@ class EmbeddedStore(LocalStore):
 
     def find_many(self, segment: SegmentName, ids: Iterable[str]) -> dict[str, Record]:
         found: dict[str, Record] = {}
-        with self._engine.read() as (at, txn):
+        with self._naming(), self._engine.read() as (at, txn):
             self._require_present(at, txn, segment.partition)
             state = Snapshot(txn, self._opened).find(segment)
             if state is None:
@@ -177,7 +200,7 @@ class EmbeddedStore(LocalStore):
         return found
 
     def page(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
-        with self._engine.read() as (at, txn):
+        with self._naming(), self._engine.read() as (at, txn):
             self._require_present(at, txn, segment.partition)
             return _page(Snapshot(txn, self._opened), segment, after, limit)
 
@@ -208,7 +231,7 @@ class EmbeddedStore(LocalStore):
 
     async def declare(self, type: str, declaration: bytes) -> bytes:
         known = self.declared(type)
-        return await self._writer.run(DeclareUnit(type, declaration)) if known is None else known
+        return await self.run(DeclareUnit(type, declaration)) if known is None else known
 
     def declared(self, type: str) -> bytes | None:
         with self.snapshot() as reading:
@@ -220,10 +243,11 @@ class EmbeddedStore(LocalStore):
             return {row.name: row.declaration for _, row in TYPE_ROWS.rows(reading.txn)}
 
     async def write(self, writes: Sequence[Write]) -> Commit:
-        return await self._writer.run(self._unit(writes))
+        return await self.run(self._unit(writes))
 
     def write_blocking(self, writes: Sequence[Write], *, timeout_s: float | None = None) -> Commit:
-        return self._writer.run_blocking(self._unit(writes), timeout_s)
+        with self._naming():
+            return self._writer.run_blocking(self._unit(writes), timeout_s)
 
     def _unit(self, writes: Sequence[Write]) -> SaveUnit:
         for write in writes:
@@ -271,5 +295,5 @@ def _record(type: str, key: bytes, value: bytes, id: bytes) -> Record:
 
 def _corrupt(key: bytes, value: bytes) -> CorruptDataError:
     if crc32(value, crc32(key)) != RESIDUE:
-        return CorruptDataError(f"row {key.hex()} fails its checksum")
-    return CorruptDataError(f"row {key.hex()} is not of the id that was asked for")
+        return CorruptDataError(f"row {key.hex()} fails its checksum", row=key)
+    return CorruptDataError(f"row {key.hex()} is not of the id that was asked for", row=key)

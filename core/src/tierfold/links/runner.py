@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Final
 
 import anyio
@@ -12,18 +13,24 @@ from msgspec import Struct
 from tierfold.abc.syncable import LinkLease, NearerStore, PartitionMarks, SyncableStore
 from tierfold.digest import Hasher
 from tierfold.entities.declaration import DEFAULT_RESOLVER, Declaration, disagreements
-from tierfold.errors import ConfigError, LinkFencedError, PartitionUnavailableError, PluginError
+from tierfold.errors import ConfigError, CorruptDataError, LinkFencedError, PartitionUnavailableError, PluginError
 from tierfold.link.partition import PartitionRun, Terms
 from tierfold.link.report import RunReport
 from tierfold.link.run import finish, plan
 from tierfold.model import FeedToken, StoreId
 from tierfold.specs import OpenContext, ResolverSpec
+from tierfold.together import together
 
 __all__ = ["LinkServices", "Runner"]
 
 LEASE_S: Final = 10.0
 PEER_LEASE_S: Final = 3600
+_BUSY_LIMIT_MS: Final = 60_000
+"""A partition that others wrote to in every run for so long is compared in spite of them."""
 _PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of the pages under way together."""
+_AT_ONCE: Final = 32
+"""Partitions whose runs are under way together: the stores commit in groups, and small runs are mostly commits."""
 
 Prepare = Callable[[str, bool], Awaitable[None]]
 
@@ -59,6 +66,8 @@ class Runner:
         self._noted: FeedToken | None = None
         self._shared: set[tuple[str, bytes]] = set()
         self._locks: dict[str, anyio.Lock] = {}
+        self._noting = anyio.Lock()
+        self._busy_since_ms: dict[str, int] = {}
         self._resolvers: dict[str, str] = {}
         self.refused: dict[str, str] = {}
 
@@ -100,7 +109,7 @@ class Runner:
         theirs, own = await self._far.scope_root(peer), await self._near.own_root()
         return theirs.root == own.root and not self._near.has_pending()
 
-    async def _terms(self) -> Terms:
+    async def _terms(self, page_bytes: int = _PAGE_BYTES) -> Terms:
         if self._lease is None:
             raise LinkFencedError("the lease of this link passed to another process")
         own = await self._near.identity()
@@ -109,7 +118,7 @@ class Runner:
             own.store,
             self._lease.token,
             None if own.durable else PEER_LEASE_S,
-            _PAGE_BYTES,
+            page_bytes,
             self._services.context.clock,
             self._resolver,
             frozenset(self.refused),
@@ -130,33 +139,44 @@ class Runner:
             StoreError: The farther store failed; what was done so far stands.
         """
         await self._share_declarations()
-        terms = await self._terms()
-        todo = await plan(self._near, self._far, terms, self._noted)
+        todo = await plan(self._near, self._far, await self._terms(), self._noted)
+        terms = await self._terms(_PAGE_BYTES // min(_AT_ONCE, max(1, len(todo.partitions))))
         report = RunReport()
-        for partition in todo.partitions:
-            report.add(await self._run_partition(partition, terms))
+        at_once = min(_AT_ONCE, len(todo.partitions))
+        for done in await together(lambda name: self._run_partition(name, terms), todo.partitions, at_once=at_once):
+            report.add(done)
         for type, reason in self.refused.items():
             report.failed[type] = reason
         if todo.partitions or todo.far_token != self._noted:
-            self._noted = await finish(self._near, self._far, terms, todo, report) or self._noted
+            async with self._noting:
+                self._noted = await finish(self._near, self._far, terms, todo, report) or self._noted
         return report
 
     async def _run_partition(self, partition: str, terms: Terms) -> RunReport:
+        """Run one partition; what is wrong with it alone does not keep the others."""
         async with self._alone(partition):
             try:
-                return await self._attempt(partition, terms)
+                report = await self._attempt(partition, terms)
             except PartitionUnavailableError as error:
-                return RunReport(verified=None, failed={partition: str(error)})
+                report = RunReport(verified=None, failed={partition: str(error)})
+            except CorruptDataError as error:
+                report = RunReport(verified=False, failed={partition: str(error)})
+        if report.verified is None:
+            self._busy_since_ms.setdefault(partition, self._services.context.clock())
+        else:
+            self._busy_since_ms.pop(partition, None)
+        return report
 
     async def _attempt(self, partition: str, terms: Terms) -> RunReport:
         await self._renew()
+        insist = self._services.context.clock() - self._busy_since_ms.get(partition, inf) > _BUSY_LIMIT_MS
         try:
-            return await PartitionRun(self._near, self._far, partition, terms).run()
+            return await PartitionRun(self._near, self._far, partition, terms, insist=insist).run()
         except PartitionUnavailableError:
             if await self._far.presence(partition) == "present":
                 raise
         await self._prepare(partition, True)
-        return await PartitionRun(self._near, self._far, partition, terms).run()
+        return await PartitionRun(self._near, self._far, partition, terms, insist=insist).run()
 
     async def _renew(self) -> None:
         if not await self.hold():
@@ -185,10 +205,20 @@ class Runner:
                 await self._prepare(partition, keep)
             await self._share_declarations()
             terms = await self._terms()
-            if not keep and await self._is_absent(partition):
-                await self._near.mark_partition(partition, PartitionMarks(presence="absent"), terms.token)
+            if not keep and await self._mark_absent(partition, terms):
                 return
             await self._attempt(partition, terms)
+
+    async def _mark_absent(self, partition: str, terms: Terms) -> bool:
+        """Note that the farther tier has no such partition, if so.
+
+        A run must not note in between that it has read the feed: it may have named what was created since.
+        """
+        async with self._noting:
+            if not await self._is_absent(partition):
+                return False
+            await self._near.mark_partition(partition, PartitionMarks(presence="absent"), terms.token)
+            return True
 
     async def _is_absent(self, partition: str) -> bool:
         return await self._far.presence(partition) == "absent" or not (await self._far.roots(partition)).segments

@@ -66,6 +66,7 @@ class Environment:
         self._map_is_full = False
         self._is_lost = False
         self._env = open_driver(directory, options)
+        self._data = _watch(directory)
         self.begin: Callable[[], lmdb.Transaction[bytes]] = self._env.begin
         self._check_readers()
 
@@ -96,6 +97,7 @@ class Environment:
         """Begin the write transaction of ``holder``, once no other thread or process has one."""
         if self._writer == get_ident():
             raise StoreError("this thread has a write transaction already")
+        self._refuse_without_file()
         self._refuse_without_space()
         if self._monotonic_s() - self._checked_at_s >= _STALE_CHECK_S:
             self._check_readers()
@@ -142,6 +144,8 @@ class Environment:
     def _reopen(self) -> None:
         self._env.close()
         self._env = open_driver(self.directory, self.options)
+        os.close(self._data)
+        self._data = _watch(self.directory)
 
     def _when_quiet(self, change: Callable[[], None]) -> bool:
         """Let no transaction begin, wait until none is open, and ``change`` the map. False when one did not end.
@@ -205,6 +209,11 @@ class Environment:
         self._checked_at_s = self._monotonic_s()
         return self._env.reader_check()
 
+    def _refuse_without_file(self) -> None:
+        """A file without a name goes on working, and is gone with the last process that has it open."""
+        if os.fstat(self._data).st_nlink == 0:
+            raise StoreUnavailableError(f"the data file of {self.directory} was deleted while it was open")
+
     def _refuse_without_space(self) -> None:
         free = free_bytes(self.directory)
         if free < self.options.min_free_bytes:
@@ -216,6 +225,7 @@ class Environment:
 
     def close(self) -> None:
         self._env.close()
+        os.close(self._data)
 
     def after_fork(self) -> None:
         """Make everything raise, and let nothing be freed: freeing would end the parent's transactions."""
@@ -226,3 +236,8 @@ class Environment:
         never_free(self._env)
         self._env = cast(Any, Shut(error))
         self.begin = refusing(error)
+
+
+def _watch(directory: Path) -> int:
+    """A descriptor of the data file, to ask about it and not about what has its name by then."""
+    return os.open(directory / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)

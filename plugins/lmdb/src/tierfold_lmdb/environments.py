@@ -10,6 +10,7 @@ import lmdb
 
 from tierfold.errors import ConfigError, StoreForkedError, StoreUnavailableError
 from tierfold.kv.fork import watch_fork
+from tierfold_lmdb.driver import create_file
 from tierfold_lmdb.environment import Environment
 from tierfold_lmdb.errors import mapped
 from tierfold_lmdb.file_check import check_length
@@ -108,6 +109,7 @@ def _open(data: Path, options: LmdbOptions) -> Environment:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not options.allow_network_fs:
             refuse_network(directory)
+        create_file(data, options)
         check_length(data)
         return Environment(directory, options)
     except (FileExistsError, NotADirectoryError) as error:
