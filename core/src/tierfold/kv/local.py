@@ -195,8 +195,10 @@ class EmbeddedStore(LocalStore):
                 raw = id.encode()
                 key = prefix + state.hasher.key(raw)
                 value = txn.get(key)
-                if value is not None and not value[LOCAL_SIZE + 32] & 1:
-                    found[id] = _record(segment.type, key, value, raw)
+                if value is not None:
+                    record = _record(segment.type, key, value, raw)  # checked first: damage may look like a delete
+                    if not value[LOCAL_SIZE + 32] & 1:
+                        found[id] = record
         return found
 
     def page(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
