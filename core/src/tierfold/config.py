@@ -98,7 +98,7 @@ def check_tier(tier: Tier) -> None:
     try:
         msgspec.convert(msgspec.structs.asdict(tier), Tier)
     except msgspec.ValidationError as error:
-        choices = f"; writes is {', '.join(WRITES)}" if tier.writes not in WRITES else ""
+        choices = f"; writes is one of {', '.join(WRITES)}" if tier.writes not in WRITES else ""
         raise ConfigError(f"a tier's options: {error}{choices}") from None
     if tier.name is not None and not tier.name.strip():
         raise ConfigError("a tier's name is empty; leave it out to have it named by its url")
