@@ -257,8 +257,13 @@ class Runner:
             other_is=f"tier {self._name!r}",
         )
         try:
-            self._services.resolver(mine.resolver)
+            version = self._services.resolver(mine.resolver).version
         except PluginError as error:
             said.append(str(error))
+        else:
+            if version != mine.resolver_version:
+                said.append(
+                    f"rule {mine.resolver!r} is version {version} in this program, {mine.resolver_version} there"
+                )
         if said:
             self.refused[type] = f"entity type {type!r} is not synced: {'; '.join(said)}"
