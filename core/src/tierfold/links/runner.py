@@ -262,8 +262,7 @@ class Runner:
             said.append(str(error))
         else:
             if version != mine.resolver_version:
-                said.append(
-                    f"rule {mine.resolver!r} is version {version} in this program, {mine.resolver_version} there"
-                )
+                here = f"version {version} in this program"
+                said.append(f"rule {mine.resolver!r} is {here} and {mine.resolver_version} in the catalog")
         if said:
             self.refused[type] = f"entity type {type!r} is not synced: {'; '.join(said)}"
