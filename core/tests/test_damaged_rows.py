@@ -42,8 +42,6 @@ CALLS: Final[dict[str, Callable[[Store], object]]] = {
     "find_many": lambda store: store.kv.find_many(SENSORS, [ONE]),
     "page": lambda store: store.kv.page(SENSORS, None, 10),
     "page_held": lambda store: store.kv.page_held(SENSORS, None, 10),
-    "changes": lambda store: drive(store.kv.changes(SENSORS, None, 10_000, None)),
-    "snapshot_page": lambda store: drive(store.kv.snapshot_page(SENSORS, b"", 10_000)),
     "save": lambda store: drive(store.kv.write([Write(SENSORS, ONE, b"\xa0")])),
     "save_blocking": lambda store: store.kv.write_blocking([Write(SENSORS, ONE, b"\xa0")]),
     "delete": lambda store: drive(store.kv.write([Write(SENSORS, ONE, None)])),

@@ -55,7 +55,7 @@ class Catalog:
         name = entity if isinstance(entity, str) else declared_by(entity).declaration.name
         stored = store.declared(name)
         known = None if stored is None else Declaration.from_bytes(stored)
-        declared = self._declared(entity, known)
+        declared = self._ruled(self._declared(entity, known))
         source = "the store's catalog" if isinstance(entity, str) else "the code"
         self._check_configuration(declared.declaration, source)
         if known is not None:
@@ -64,7 +64,6 @@ class Catalog:
         strategy = declared.strategy or self._strategy(declared.declaration)
         if adapter.names is not None:
             check_fields(Declared(declared.declaration, strategy), adapter.names)
-        self._plugins.resolver(declared.declaration.resolver)
         placement = Placement(adapter, strategy, self.prefix, self._random_bytes)
         return EntityKind(declared.declaration, adapter, placement, self.prefix)
 
@@ -86,6 +85,12 @@ class Catalog:
             return Declared(known)
         config = self._entities.get(entity, EntityConfig())
         return declare(entity, partition=config.partition, id=config.id, conflict=config.conflict or "lww")
+
+    def _ruled(self, declared: Declared) -> Declared:
+        """With the version of its rule that this program has; stores that sync must agree on it."""
+        declaration = declared.declaration
+        version = self._plugins.resolver(declaration.resolver).version
+        return replace(declared, declaration=replace(declaration, resolver_version=version))
 
     def _check_configuration(self, declaration: Declaration, source: str) -> None:
         config = self._entities.get(declaration.name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import Final, Generic, TypeVar, overload
 
 import msgspec
@@ -90,6 +92,7 @@ class Query(Generic[T]):
         self._load: Callable[[Record], T] = kind.adapter.load
         self._access = access
         self._ids = None if ids is None else listed_texts(ids, "ids")
+        self._ids_by_key = _by_key(self._ids or ())
         keys = None if partitions is None else listed_texts(partitions, "partitions")
         self._partitions = None if keys is None else sorted({check_key(key, "$.partitions") for key in keys})
         self._limit = limit
@@ -162,8 +165,8 @@ class Query(Generic[T]):
     async def _keys(self) -> tuple[list[str], bool]:
         """Logical keys of the partitions asked for, ascending, and whether these are known to be all."""
         if self._ids is not None:
-            keys = {split_id(id)[0] for id in self._ids}
-            return sorted(keys if self._partitions is None else keys.intersection(self._partitions)), True
+            keys = self._ids_by_key.keys()
+            return sorted(keys if self._partitions is None else keys & set(self._partitions)), True
         if self._partitions is not None:
             return self._partitions, True
         segments, all_known = await self._access.segments(self._type)
@@ -177,15 +180,17 @@ class Query(Generic[T]):
     ) -> list[tuple[str, Record]]:
         """Up to ``limit`` records of one partition; those that wait for an unreachable one are given, too."""
         if self._ids is not None:
-            found = self._by_ids(store, segment, key, after)
+            found = list(islice(self._by_ids(store, segment, key, after), limit))
         else:
             found = store.page_held(segment, after, limit)
-        return [(key, record) for record in found[:limit]]
+        return [(key, record) for record in found]
 
-    def _by_ids(self, store: LocalStore, segment: SegmentName, key: str, after: str | None) -> list[Record]:
-        ids = sorted({id for id in self._ids or () if split_id(id)[0] == key and (after is None or id > after)})
-        found = (store.find_held(segment, id) for id in ids)
-        return [record for record in found if record is not None and not record.deleted]
+    def _by_ids(self, store: LocalStore, segment: SegmentName, key: str, after: str | None) -> Iterator[Record]:
+        ids = self._ids_by_key[key]
+        for id in islice(ids, 0 if after is None else bisect_right(ids, after), None):
+            record = store.find_held(segment, id)
+            if record is not None and not record.deleted:
+                yield record
 
     def _open(self, text: str) -> _Cursor:
         if not isinstance(text, str):
@@ -197,6 +202,14 @@ class Query(Generic[T]):
         if cursor.query != self._name:
             raise QueryError("the cursor is of a query for another type, other ids or other partitions")
         return cursor
+
+
+def _by_key(ids: Iterable[str]) -> dict[str, list[str]]:
+    """Ids by logical key, each once, ascending."""
+    found: dict[str, list[str]] = {}
+    for id in sorted(set(ids)):
+        found.setdefault(split_id(id)[0], []).append(id)
+    return found
 
 
 def _growing(keys: Sequence[str]) -> Iterator[Sequence[str]]:

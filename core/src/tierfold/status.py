@@ -9,7 +9,7 @@ from msgspec import Struct
 
 __all__ = ["LinkReport", "LinkStatus", "Status", "SyncReport", "TierStatus"]
 
-LinkState = Literal["connecting", "idle", "running", "paused", "failing", "elsewhere", "closed"]
+LinkActivity = Literal["connecting", "idle", "running", "paused", "failing", "elsewhere", "closed"]
 
 
 class LinkReport(Struct, frozen=True):
@@ -84,7 +84,7 @@ class LinkStatus(Struct, frozen=True):
     """
 
     name: str
-    state: LinkState
+    state: LinkActivity
     dirty: bool
     error: str | None
     last: LinkReport | None

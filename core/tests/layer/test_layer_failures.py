@@ -40,9 +40,12 @@ class Broken(Fault):
 class Rules:
     """Provides a rule for conflicts."""
 
+    def __init__(self, version: int = 1) -> None:
+        self._version = version
+
     @hookimpl
     def provide_conflict_resolvers(self) -> list[ResolverSpec]:
-        return [ResolverSpec("of-mine", 1, "join", max_of)]
+        return [ResolverSpec("of-mine", self._version, "join", max_of)]
 
 
 def max_of(one: tierfold.Record, other: tierfold.Record) -> tierfold.Record:
@@ -316,6 +319,26 @@ async def test_a_type_that_two_programs_declare_differently_is_never_called_veri
             assert "'Declared' is not synced" in (report.error or "")
             assert report.verified is None
         assert data.links["remote"].status.dirty
+
+
+async def test_programs_with_different_versions_of_a_rule_do_not_sync_its_type() -> None:
+    """Rules that differ would undo each other's decisions for ever."""
+    remote = Remote()
+    async with tierfold.open("memory:a", "remote:", plugins=[remote, Rules(1)]) as data:
+        await data.repo(Ruled).save(Ruled())
+        assert (await data.sync_now()).verified is True
+    async with tierfold.open("memory:b", "remote:", plugins=[remote, Rules(2)]) as data:
+        report = await data.sync_now()
+        assert report.verified is not True
+        assert "version 2" in (report.links["remote"].error or "")
+
+
+async def test_a_store_keeps_the_version_of_the_rule_it_was_written_with(tmp_path: Path) -> None:
+    async with tierfold.open(f"lmdb:{tmp_path}", plugins=[Rules(1)]) as data:
+        await data.repo(Ruled).save(Ruled())
+    async with tierfold.open(f"lmdb:{tmp_path}", plugins=[Rules(2)]) as data:
+        with pytest.raises(tierfold.ConfigError, match="'of-mine version 2' in the code and 'of-mine version 1'"):
+            data.repo(Ruled)
 
 
 async def test_a_part_that_cannot_be_synced_does_not_slow_the_rest_down() -> None:

@@ -1,4 +1,7 @@
-"""A data file that was cut short is refused: mapping it would end the process. One that only looks short is not."""
+"""R13: a data file that was cut short is refused, for mapping it would end the process.
+
+One that only looks short is not.
+"""
 
 from __future__ import annotations
 

@@ -551,7 +551,7 @@ class LinkLease(Struct, frozen=True):
 class NearerStore(SyncableStore):
     """The nearer side of a link: keeps the link's state in the same transactions as the rows it speaks of.
 
-    N22: a row that fails its checksum is left out of an answer and named in it.
+    N23: a row that fails its checksum is left out of an answer and named in it.
     N1: every method that takes ``token`` checks it in its own transaction and raises `LinkFencedError` when the lease
     has passed to another holder.
     """

@@ -58,9 +58,8 @@ class Hashers(dict[str, Hasher]):
 class EmbeddedStore(LocalStore):
     """Record logic over one engine. Any thread may read and write; see `LocalStore` for what is promised."""
 
-    def __init__(self, engine: Engine, context: OpenContext, payload_limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> None:
+    def __init__(self, engine: Engine, context: OpenContext) -> None:
         self._engine = engine
-        self._limit_bytes = payload_limit_bytes
         self._hashers = Hashers()
         random = context.random_bytes
         hasher = self._hashers.__getitem__
@@ -195,8 +194,10 @@ class EmbeddedStore(LocalStore):
                 raw = id.encode()
                 key = prefix + state.hasher.key(raw)
                 value = txn.get(key)
-                if value is not None and not value[LOCAL_SIZE + 32] & 1:
-                    found[id] = _record(segment.type, key, value, raw)
+                if value is not None:
+                    record = _record(segment.type, key, value, raw)  # checked first: damage may look like a delete
+                    if not value[LOCAL_SIZE + 32] & 1:
+                        found[id] = record
         return found
 
     def page(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
@@ -251,8 +252,8 @@ class EmbeddedStore(LocalStore):
 
     def _unit(self, writes: Sequence[Write]) -> SaveUnit:
         for write in writes:
-            if write.payload is not None and len(write.payload) > self._limit_bytes:
-                raise PayloadTooLargeError(len(write.payload), self._limit_bytes, write.id)
+            if write.payload is not None and len(write.payload) > PAYLOAD_LIMIT_BYTES:
+                raise PayloadTooLargeError(len(write.payload), PAYLOAD_LIMIT_BYTES, write.id)
         return SaveUnit(writes, self._hashers)
 
     def clock_ahead_ms(self) -> int:

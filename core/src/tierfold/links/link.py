@@ -22,7 +22,7 @@ from tierfold.errors import (
 )
 from tierfold.link.report import RunReport
 from tierfold.links.runner import LEASE_S, LinkServices, Runner
-from tierfold.status import LinkReport, LinkState, LinkStatus
+from tierfold.status import LinkActivity, LinkReport, LinkStatus
 from tierfold.tiers import OpenTier
 from tierfold.wake import Signal
 
@@ -116,7 +116,7 @@ class Link:
         self._hurry = True
         self._wake.set()
 
-    def _state(self) -> LinkState:
+    def _state(self) -> LinkActivity:
         if self._closed:
             return "closed"
         if self._paused:

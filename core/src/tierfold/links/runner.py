@@ -257,8 +257,12 @@ class Runner:
             other_is=f"tier {self._name!r}",
         )
         try:
-            self._services.resolver(mine.resolver)
+            version = self._services.resolver(mine.resolver).version
         except PluginError as error:
             said.append(str(error))
+        else:
+            if version != mine.resolver_version:
+                here = f"version {version} in this program"
+                said.append(f"rule {mine.resolver!r} is {here} and {mine.resolver_version} in the catalog")
         if said:
             self.refused[type] = f"entity type {type!r} is not synced: {'; '.join(said)}"

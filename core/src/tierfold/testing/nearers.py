@@ -362,7 +362,7 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         assert await dirty(store, limit=1) == ["oslo.3"]
 
     async def test_a_damaged_row_is_named_to_the_link(self, store: NearerStore) -> None:
-        """N22: among the rows to deliver and among those asked for; the rest is given."""
+        """N23: among the rows to deliver and among those asked for; the rest is given."""
         await attach(store)
         damaged, sound = await written(store, put("oslo.1", b"one"), put("oslo.2", b"two"))
         await self.damage(store, damaged)

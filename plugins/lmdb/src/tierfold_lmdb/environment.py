@@ -65,6 +65,7 @@ class Environment:
         self._steady.set()
         self._map_is_full = False
         self._is_lost = False
+        self._forked: StoreForkedError | None = None
         self._env = open_driver(directory, options)
         self._data = _watch(directory)
         self.begin: Callable[[], lmdb.Transaction[bytes]] = self._env.begin
@@ -99,13 +100,14 @@ class Environment:
             raise StoreError("this thread has a write transaction already")
         self._refuse_without_file()
         self._refuse_without_space()
-        if self._monotonic_s() - self._checked_at_s >= _STALE_CHECK_S:
-            self._check_readers()
         for _ in range(_TRIES):
-            begin = self._env.begin
+            self._refuse_after_fork()
             self._writing.acquire()
             try:
-                txn = begin(write=True)
+                # Looked up only now: who had the lock before may have opened the file anew.
+                if self._monotonic_s() - self._checked_at_s >= _STALE_CHECK_S:
+                    self._check_readers()
+                txn = self._env.begin(write=True)
             except lmdb.Error as error:
                 self._writing.release()
                 self._recover(error)
@@ -214,6 +216,11 @@ class Environment:
         if os.fstat(self._data).st_nlink == 0:
             raise StoreUnavailableError(f"the data file of {self.directory} was deleted while it was open")
 
+    def _refuse_after_fork(self) -> None:
+        """Before waiting for a lock that may be held for ever: who would give it back is in the parent process."""
+        if self._forked is not None:
+            raise StoreForkedError(*self._forked.args)
+
     def _refuse_without_space(self) -> None:
         free = free_bytes(self.directory)
         if free < self.options.min_free_bytes:
@@ -234,6 +241,7 @@ class Environment:
             never_free(holder.txn)
             holder.txn = cast(Any, Abandoned(error))
         never_free(self._env)
+        self._forked = error
         self._env = cast(Any, Shut(error))
         self.begin = refusing(error)
 
