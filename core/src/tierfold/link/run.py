@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from msgspec import Struct
 
 from tierfold.abc.syncable import NearerStore, PartitionMarks, SyncableStore
@@ -12,8 +10,6 @@ from tierfold.link.report import RunReport
 from tierfold.model import FeedToken
 
 __all__ = ["Plan", "finish", "plan"]
-
-RunPartition = Callable[[str], Awaitable[RunReport]]
 
 
 class Plan(Struct, frozen=True):
