@@ -22,7 +22,7 @@ demo: $(READY)
 	$(BIN)/tierfold demo --headless
 
 test: $(READY)
-	$(BIN)/python -m pytest $(TESTS) -m "not slow and not prove"
+	$(BIN)/python -m pytest $(TESTS) -m "not slow and not prove and not wheels"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +85,20 @@ def test_import_rules_know_every_module_of_the_inner_rings() -> None:
 def test_the_inner_rings_import_only_what_is_known_to_be_pure() -> None:
     """The other way round: what nobody forbids is not therefore harmless."""
     rules = import_rules("The contract ring and the pure ring")
-    named = {tuple(line.split(" -> ")) for line in rules["ignore_imports"]}
     found = {
-        (".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts), imported)
+        (module_of(path), imported)
         for name in rules["source_modules"]
         for path in sources(PACKAGE / name.removeprefix("tierfold."))
         for imported in imports(ast.parse(path.read_text()))
     }
     assert {module for module, _ in found} > {"tierfold.model", "tierfold.codec.values"}
-    assert sorted(pair for pair in found - named if pair[1] not in PURE) == []
+    impure = [f"{module} -> {imported}" for module, imported in found if imported not in PURE]
+    allowed = rules["ignore_imports"]
+    assert [line for line in impure if not any(fnmatchcase(line, pattern) for pattern in allowed)] == []
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
 
 
 def split_ring(layer: str) -> list[str]:

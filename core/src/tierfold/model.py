@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from struct import Struct as Packing
 from typing import Final, Generic, Literal, NewType, TypeVar
@@ -216,6 +216,3 @@ class Stored(Struct, Generic[T], frozen=True):
 
     value: T
     meta: Meta
-
-
-Incarnations = Mapping[bytes, int]

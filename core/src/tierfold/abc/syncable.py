@@ -60,7 +60,7 @@ ZERO_SUM: Final = bytes(16)
 
 
 class Identity(Struct, frozen=True):
-    """Who a store is. ``kind`` says whether its content outlives the process."""
+    """Who a store is. ``durable``: its content outlives the process."""
 
     store: StoreId
     durable: bool
@@ -102,7 +102,7 @@ class SegmentRoots(Struct, frozen=True):
 
 
 class Roots(Struct, frozen=True):
-    """Roots of every segment of a partition, and the feed token."""
+    """Roots of every segment of a partition."""
 
     segments: Mapping[SegmentName, SegmentRoots]
 

@@ -10,6 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tierfold.abc.syncable import Applied, Peer, PeerSegment, Push, SegmentRoots, SyncableStore
 from tierfold.digest import subtotal, sum_bytes
 from tierfold.model import Digest, FeedToken, Position, Record, SegmentName, StoreId
@@ -636,6 +638,7 @@ class SyncableStoreSuite(EntityStoreSuite, defines=True):
         await accepted(store, 1, push(record))
         assert await store.get(OSLO, "oslo.1") == record
 
+    @pytest.mark.hypothesis
     def test_any_history_leaves_what_the_memory_store_would_hold(self, tmp_path: Path, anyio_backend_name: str) -> None:
         """S1-S7, L3, L5, L6, L11, L13: random writes and batches, compared after each step."""
 
