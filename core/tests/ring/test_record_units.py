@@ -10,6 +10,7 @@ from core.tests.ring.stage import PARTITION, SENSORS, Store, drive, ids, link, r
 from msgspec.structs import replace
 
 from tierfold.abc.syncable import (
+    Accept,
     ConflictEntry,
     Keep,
     LinkState,
@@ -338,6 +339,15 @@ def test_a_changelog_entry_without_its_row_is_noticed(store: Store) -> None:
     store.save("oslo.1")
     delete(store, RECORD + SEGMENT_1 + KEY)
     assert drive(store.kv.changes(SENSORS, None, 1000, None)).damaged == (KEY,)
+
+
+def test_nothing_is_taken_for_delivered_past_a_row_that_is_gone(store: Store) -> None:
+    token = link(store, Store(2))
+    _, sent = store.save("oslo.1"), store.save("oslo.2")
+    delete(store, RECORD + SEGMENT_1 + KEY)
+    accept = Accept(store.kv._opened.hasher("Sensor").key(b"oslo.2"), sent.hash, deleted=False)
+    with pytest.raises(CorruptDataError, match="changelog"):
+        drive(store.kv.settle(SENSORS, Settlement((accept,)), token))
 
 
 def test_a_changelog_entry_that_names_another_row_is_noticed(store: Store) -> None:
