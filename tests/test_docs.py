@@ -19,9 +19,15 @@ from types import FunctionType, ModuleType
 import msgspec
 import pytest
 
-from tierfold import hookspecs, layout
+from tierfold import config, errors, hookspecs, layout
 from tierfold.cli import COMMANDS
 from tierfold.config import read_config
+from tierfold.entities.ids import KEY_LIMIT
+from tierfold.events import BUFFER_LIMIT
+from tierfold.kv.local import PAYLOAD_LIMIT_BYTES
+from tierfold.links.link import CONNECT_S, ELSEWHERE_S
+from tierfold.links.runner import LEASE_S
+from tierfold.records.settling import CONFLICT_LIMIT
 from tierfold_lmdb.options import LmdbOptions
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +80,16 @@ def test_programs_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.
                 runner.run(program())
             else:
                 program()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("page", ["concepts", "guide"])
+def test_the_examples_can_be_typed_at_a_prompt(page: str, tmp_path: Path) -> None:
+    """Line by line, with an empty one behind each example; the prompt repeats nothing but what went wrong."""
+    examples = "\n".join(source for _, source in blocks(ROOT / f"docs/{page}.md", "python"))
+    prompt = [sys.executable, "-m", "asyncio"]
+    done = subprocess.run(prompt, cwd=tmp_path, input=examples + "\n", capture_output=True, text=True, check=True)
+    assert "Error" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -186,6 +202,43 @@ def test_suite_table_names_suites_that_exist() -> None:
 def test_option_table_of_lmdb_names_every_option() -> None:
     rows = table_below((ROOT / "plugins/lmdb/README.md").read_text(), "Options stand")
     assert [row[0].strip("`") for row in rows] == [field.name for field in msgspec.structs.fields(LmdbOptions)]
+
+
+def test_error_table_names_every_error() -> None:
+    rows = table_below((ROOT / "docs/guide.md").read_text(), "## Errors")
+    families = {"StoreError", "PluginError", "TierfoldError"}
+    assert {row[0].strip("`") for row in rows} | families == set(errors.__all__)
+    transient = [name for name in errors.__all__ if getattr(errors, name).transient]
+    assert [row[0].strip("`") for row in rows if "transient" in row[1]] == [
+        name for name in (row[0].strip("`") for row in rows) if name in transient
+    ]
+
+
+TABLES_OF_THE_FILE: dict[str, type[msgspec.Struct]] = {
+    "The file": config.Config,
+    "Tiers": config.Tier,
+    "Plugins": config.PluginsConfig,
+    "Entities": config.EntityConfig,
+}
+
+
+@pytest.mark.parametrize("heading", TABLES_OF_THE_FILE)
+def test_configuration_page_names_every_key(heading: str) -> None:
+    rows = table_below((ROOT / "docs/configuration.md").read_text(), f"\n## {heading}\n")
+    fields = [field.name for field in msgspec.structs.fields(TABLES_OF_THE_FILE[heading])]
+    assert [row[0].strip("`") for row in rows] == fields
+
+
+def test_the_page_of_limits_gives_the_numbers_of_the_code() -> None:
+    text = (ROOT / "docs/guide.md").read_text()
+    assert f"| payload of an entity | {PAYLOAD_LIMIT_BYTES // 1024**2} MiB |" in text
+    assert f"| logical key | {KEY_LIMIT} characters" in text
+    assert f"conflict log | the last {CONFLICT_LIMIT:,} decisions" in text
+    assert f"one subscription | {BUFFER_LIMIT:,} |" in text
+    assert f"connects nor fails | {CONNECT_S:g} s in all" in text
+    assert f"is not connected | {CONNECT_S:g} s;" in text
+    assert f"to bring down | {ELSEWHERE_S:g} s;" in text
+    assert f"a lease of\n{LEASE_S:g} seconds" in text
 
 
 def test_format_page_names_every_table_and_its_tag() -> None:

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 
-pytestmark = pytest.mark.skipif("TIERFOLD_WHEELS" not in os.environ, reason="no wheels built; .ci/run builds them")
+pytestmark = pytest.mark.wheels
 
 MEMBERS = {"tierfold": "tierfold", "tierfold-lmdb": "tierfold_lmdb"}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,24 @@ PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 MEMBERS = [ROOT / "core", *PLUGINS]
 # Put together here, so that this file does not find itself.
 REGISTRIES = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "com"))]
+PACKAGE = ROOT / "core" / "src" / "tierfold"
+PURE = {
+    *("__future__", "tierfold", "msgspec"),
+    *(
+        "abc",
+        "base64",
+        "bisect",
+        "collections",
+        "contextlib",
+        "copy",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "enum",
+        "functools",
+    ),
+    *("hashlib", "math", "operator", "re", "string", "struct", "types", "typing", "zlib"),
+}
 
 
 def settings(folder: Path) -> dict[str, Any]:
@@ -50,6 +71,63 @@ def test_import_rules_know_every_plugin() -> None:
     assert rules["root_packages"] == ["tierfold", *packages]
     assert contracts["Core imports no plugin"]["forbidden_modules"] == packages
     assert contracts["Plugins do not import each other"]["modules"] == packages
+
+
+def test_import_rules_know_every_module_of_the_inner_rings() -> None:
+    """A module that is in none of the lists would be checked by nobody; the layers are exhaustive by themselves."""
+    contract, pure = (split_ring(layer) for layer in import_rules("The three rings")["layers"][:-3:-1])
+    inner = import_rules("The contract ring and the pure ring")
+    assert sorted(inner["source_modules"]) == sorted(f"tierfold.{name}" for name in contract + pure)
+    (covered,) = re.findall(r"^PURE := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(covered.split()) == sorted(pure)
+
+
+def test_the_inner_rings_import_only_what_is_known_to_be_pure() -> None:
+    """The other way round: what nobody forbids is not therefore harmless."""
+    rules = import_rules("The contract ring and the pure ring")
+    found = {
+        (module_of(path), imported)
+        for name in rules["source_modules"]
+        for path in sources(PACKAGE / name.removeprefix("tierfold."))
+        for imported in imports(ast.parse(path.read_text()))
+    }
+    assert {module for module, _ in found} > {"tierfold.model", "tierfold.codec.values"}
+    impure = [f"{module} -> {imported}" for module, imported in found if imported not in PURE]
+    allowed = rules["ignore_imports"]
+    assert [line for line in impure if not any(fnmatchcase(line, pattern) for pattern in allowed)] == []
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+
+def split_ring(layer: str) -> list[str]:
+    return layer.replace("|", ":").replace(" ", "").split(":")
+
+
+def import_rules(name: str) -> dict[str, Any]:
+    (rules,) = (
+        contract
+        for contract in settings(ROOT)["tool"]["importlinter"]["contracts"]
+        if contract["name"].startswith(name)
+    )
+    return dict(rules)
+
+
+def sources(module: Path) -> list[Path]:
+    return sorted(module.rglob("*.py")) if module.is_dir() else [module.with_suffix(".py")]
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """Top-level names of what is imported when the code runs, and not only for types."""
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield str(node.module).partition(".")[0]
+    for child in ast.iter_child_nodes(node):
+        yield from imports(child)
 
 
 def test_constraints_are_names_and_versions_only() -> None:

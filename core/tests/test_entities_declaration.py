@@ -216,3 +216,12 @@ def test_declare_takes_what_a_configuration_file_says() -> None:
     declared = declare("Quake", partition="{net}", id=None, conflict=None)
     assert declared.declaration == Declaration(name="Quake", partition="{net}")
     assert declared.strategy is None
+
+
+def test_a_decorator_without_parentheses_says_to_add_them() -> None:
+    with pytest.raises(ConfigError, match="with parentheses"):
+
+        @entity  # type: ignore[arg-type]
+        @dataclass
+        class Bare:
+            id: str = ""

@@ -112,3 +112,14 @@ def test_an_entity_key_is_prefix_and_logical_key() -> None:
 @pytest.mark.parametrize("name", ["apple.x", "app", "other.app.x"])
 def test_an_entity_key_of_another_prefix_has_no_logical_key_here(name: str) -> None:
     assert logical_key("app", name) is None
+
+
+def test_an_entity_where_its_id_should_be_is_told_apart() -> None:
+    class Thing:
+        id = "a.b"
+
+    with pytest.raises(ValidationError, match="not `Thing`; pass its `id`"):
+        split_id(Thing())  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="not `int`") as caught:
+        split_id(5)  # type: ignore[arg-type]
+    assert "pass" not in str(caught.value)

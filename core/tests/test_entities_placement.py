@@ -101,6 +101,27 @@ def test_what_is_no_id_is_refused(id: Any) -> None:
     assert caught.value.path == "$.id"
 
 
+def test_an_id_that_its_template_does_not_yield_is_refused_and_move_is_named() -> None:
+    sample = Sample(id="Sample.2026-11-21.roof-1", sensor="roof", time="2026-11-21T10:00:00Z")
+    place = placement(Sample, TemplateStrategy("Sample.{time:%Y-%m-%d}"))
+    with pytest.raises(ValidationError, match=r"the fields yield 'roof-100000000000'; only `move`") as caught:
+        place.place([sample])
+    assert (caught.value.path, caught.value.id) == ("$.id", sample.id)
+    sample.id = place.id_of(sample, "1")
+    assert [id for _, id, _ in place.place([sample])] == ["Sample.2026-11-21.roof-100000000000"]
+
+
+def test_without_a_template_an_id_keeps_its_suffix_wherever_the_entity_goes() -> None:
+    assert quakes().id_of(Quake(net="us", id="ci.1"), "1") == "us.1"
+
+
+def test_when_one_of_a_batch_is_refused_none_has_got_an_id() -> None:
+    first, last = Quake(net="ci"), Quake(net="ci", id="us.x")
+    with pytest.raises(ValidationError):
+        quakes().place([first, last])
+    assert first.id == ""
+
+
 @pytest.mark.parametrize("net", [None, ""])
 def test_an_entity_without_a_partition_is_refused(net: str | None) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -132,10 +153,11 @@ def test_the_segment_can_be_read_from_the_id() -> None:
     assert place.segment_of("global") == SegmentName("Quake", "app.global")
 
 
-@pytest.mark.parametrize("id", ["", "x", "a b.c", "..c"])
-def test_what_cannot_be_an_id_has_no_segment(id: str) -> None:
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize("id", ["", "x", "a b.c", "..c", 5, b"a.c", None])
+def test_what_cannot_be_an_id_has_no_segment(id: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
         quakes().segment_of_id(id)
+    assert caught.value.path == "$.id"
 
 
 def test_a_strategy_that_yields_no_logical_key_is_refused() -> None:
@@ -143,8 +165,14 @@ def test_a_strategy_that_yields_no_logical_key_is_refused() -> None:
         def partition_of(self, type_name: str, fields: Mapping[str, object]) -> str:
             return "a..b"
 
-    with pytest.raises(ValidationError, match="a logical key has"):
+    with pytest.raises(ValidationError, match=r"a logical key has .*'a\.\.b' \(made of no field\)"):
         placement(Quake, Careless()).key_of(Quake(net="ci"))
+
+
+def test_a_key_that_is_too_long_names_the_field_that_made_it() -> None:
+    with pytest.raises(ValidationError, match="not 300, as 'xxx") as caught:
+        quakes().key_of(Quake(net="x" * 300))
+    assert caught.value.path == "$.net"
 
 
 def test_a_prefix_with_a_dot_is_refused() -> None:

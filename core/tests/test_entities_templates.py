@@ -61,6 +61,12 @@ def test_a_placeholder_takes_the_text_of_a_value(value: object, text: str) -> No
     assert partition_template("Quake.{net}").render({"net": value, "other": 1}) == f"Quake.{text}"
 
 
+def test_an_int_that_is_too_large_is_called_so() -> None:
+    with pytest.raises(ValidationError, match="64 bits") as caught:
+        partition_template("{n}").render({"n": 10**30})
+    assert caught.value.path == "$.n"
+
+
 @pytest.mark.parametrize(
     "value",
     [None, "", True, 1.5, Decimal(1), b"x", NOON, ["x"], 2**63, "\ud800"],

@@ -274,6 +274,8 @@ REFUSED: list[tuple[Any, object, str, str]] = [
     (datetime, "2026-11-21T00:00:00Z", "$.value", "Expected `datetime`"),
     (UUID, "00000000-0000-0000-0000-00000000000a", "$.value", "Expected `UUID`"),
     (Decimal, Decimal("NaN"), "$.value", "NaN"),
+    (Decimal | None, Decimal("NaN"), "$.value", "NaN"),
+    (float | None, 2**60, "$.value", "2**53"),
     (Decimal, 1.5, "$.value", "Expected `Decimal`"),
     (date, NOON, "$.value", "Expected `date`"),
     (time, time(10, tzinfo=ZoneInfo("Europe/Oslo")), "$.value", "offset"),

@@ -175,6 +175,25 @@ def test_a_group_ends_after_fifty_milliseconds(make_scene: Make) -> None:
     assert scene.delivered == [["holder", "slow"], ["a"]]
 
 
+def test_another_process_gets_its_turn_between_full_groups(make_scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who takes the writing lock again at once leaves nothing to those who wait for it."""
+    engine = MemoryEngine("shared")
+    turns: list[tuple[float, int, int]] = []
+
+    def write_elsewhere(pause_s: float) -> None:
+        before = engine.commits
+        txn = engine.begin()
+        txn.put(b"elsewhere", str(before).encode())
+        txn.commit()
+        turns.append((pause_s, before, engine.commits))
+
+    monkeypatch.setattr("tierfold.kv.writer.time.sleep", write_elsewhere)
+    scene = make_scene(WriterThread, engine)
+    run_group(scene, *(Put(name, size_bytes=5 * MIB) for name in "abc"))
+    assert scene.delivered == [["holder", "a"], ["b"], ["c"]]
+    assert turns[:2] == [(0.0002, 1, 2), (0.0002, 3, 4)]
+
+
 class SmallEngine(MemoryEngine):
     """Holds a few bytes of keys, and can be asked for more a few times."""
 

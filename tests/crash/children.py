@@ -121,6 +121,11 @@ class Child:
         assert code <= 0, self._state()
         return code
 
+    def end_by(self, number: signal.Signals) -> None:
+        """End it by a signal, which it does not handle."""
+        self._process.send_signal(number)
+        assert self.wait_for_end() == -number
+
     # --- ending --------------------------------------------------------------------------------------------------
 
     def kill(self) -> None:

@@ -22,14 +22,20 @@ EVERY_CALL: Final = (
 
 
 class TrappedStore(KvStore):
-    """Calls ``spring(name)`` behind each of the named methods, before its caller has the answer."""
+    """A store whose methods can be trapped, as often as one likes."""
 
     def trap(self, names: tuple[str, ...], spring: Callable[[str], object]) -> None:
+        """Call ``spring(name)`` behind each of the named methods, before its caller has the answer."""
         for name in names:
-            setattr(self, name, _trapped(getattr(self, name), name, spring))
+            setattr(self, name, _trapped_behind(getattr(self, name), name, spring))
+
+    def trap_before(self, names: tuple[str, ...], spring: Callable[[str], object]) -> None:
+        """Call ``spring("before " + name)`` when each of the named methods was called and has done nothing yet."""
+        for name in names:
+            setattr(self, name, _trapped_before(getattr(self, name), name, spring))
 
 
-def _trapped(
+def _trapped_behind(
     method: Callable[..., Awaitable[Any]], name: str, spring: Callable[[str], object]
 ) -> Callable[..., Awaitable[Any]]:
     @wraps(method)
@@ -37,5 +43,16 @@ def _trapped(
         answer = await method(*arguments, **options)
         spring(name)
         return answer
+
+    return call
+
+
+def _trapped_before(
+    method: Callable[..., Awaitable[Any]], name: str, spring: Callable[[str], object]
+) -> Callable[..., Awaitable[Any]]:
+    @wraps(method)
+    async def call(*arguments: Any, **options: Any) -> Any:
+        spring(f"before {name}")
+        return await method(*arguments, **options)
 
     return call

@@ -26,7 +26,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from tests.crash.ledger import Attempt
-from tests.crash.trapped import EVERY_CALL, TrappedStore
+from tests.crash.trapped import EVERY_CALL, WRITING_CALLS, TrappedStore
 from tests.processes.shared_clock import SharedClock
 
 import tierfold
@@ -72,6 +72,7 @@ class Trap:
         self._engines.append(engine)
         store = TrappedStore(engine, context)
         store.trap(EVERY_CALL, self._spring)
+        store.trap_before(WRITING_CALLS, self._spring)
         try:
             await store.identify()
             yield store
@@ -186,7 +187,7 @@ class Program:
             link.resume()
 
     async def arm(self, call: str) -> None:
-        """Have this whole process stop behind the next call of that name of a trapped store."""
+        """Have this whole process stop behind the next call of that name of a trapped store, or ``before`` it."""
         self._trap.call = call
 
     async def freeze(self) -> None:

@@ -421,6 +421,21 @@ def nearer_store_restored_to_before_it_pushed_what_it_had_created_anew() -> None
     story.heal_with("", ["restored"])
 
 
+def nearer_store_restored_while_others_write() -> None:
+    """Nothing is verified as long as they do, and still it gets back what it had delivered."""
+    story = Story(PAIR)
+    story.sync()
+    story.near.back_up()
+    story.save(story.near)
+    story.sync()
+    story.world.restore(story.near, in_place=True)
+    run = story.stop_before(story.near, "roots")
+    story.save(story.root, "b")
+    story.finish(run)
+    story.promise("a" in story.live(story.near), "its own write came back")
+    story.heal_with("ab")
+
+
 def copy_of_a_nearer_store() -> None:
     """A copied backup is another store, of which the farther side remembers nothing."""
     story = Story(PAIR)

@@ -28,6 +28,7 @@ BREAKS: Final[dict[str, Tell]] = {
     "what is remembered of peers": stories.nearer_store_restored_after_it_had_let_go,
     "marking a copy": stories.copy_of_a_nearer_store,
     "telling floors from going back": stories.raised_floor,
+    "own rows after going back": stories.nearer_store_restored_while_others_write,
     "newer generations": stories.nearer_store_restored_to_before_a_later_hydration,
     "kept answers": stories.lost_answer_and_edit,
     "batch numbers": stories.late_batch_of_a_deleted_record,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
+from tests.simulation.tier import drive
 from tests.simulation.wire import Request
 from tests.simulation.world import World
 
@@ -93,6 +94,11 @@ def _floors_are_forgetting(request: Request, ask: Ask) -> bool:
     return all(
         ask(Request(request.tier, "knows", (name, position), request.run)) for name in request.tier.store.segments()
     )
+
+
+def _own_rows_are_left_out(request: Request, ask: Ask) -> Any:
+    assert request.run is not None
+    return ask(request.replaced(3, drive(request.run.process.identity()).store))
 
 
 # --- lies about batches ------------------------------------------------------------------------------------------
@@ -230,6 +236,7 @@ WITHOUT: Final[dict[str, Off]] = {
     "what is remembered of peers": lying("register", _nothing_is_remembered),
     "marking a copy": naive(keeping, "mark_all_gone_back", lambda _: None),
     "telling floors from going back": lying("remembers", _floors_are_forgetting),
+    "own rows after going back": lying("changes", _own_rows_are_left_out),
     "newer generations": lying("register", lambda request, ask: replace(ask(request), generation=0)),
     "kept answers": lying("register", _of_every_segment(lambda each: replace(each, accepted=None))),
     "batch numbers": lying("apply", _numbers_do_not_count),

@@ -7,6 +7,7 @@ from typing import Final
 
 from tierfold.abc.store import LocalStore
 from tierfold.abc.syncable import NearerStore
+from tierfold.entities.ids import logical_key
 from tierfold.errors import ConfigError, PartitionUnavailableError, StoreClosedError, StoreUnavailableError
 from tierfold.links.link import Link
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
@@ -22,11 +23,11 @@ _NOT_WAITED_FOR: Final = "a save cannot wait for it, so the tier in front of it 
 class Access:
     """The tiers of one layer, near to far, and the links between them. ``links[i]`` joins tiers ``i`` and ``i + 1``."""
 
-    def __init__(self, tiers: Sequence[OpenTier], links: Sequence[Link]) -> None:
-        self._tiers, self._links = tiers, links
+    def __init__(self, tiers: Sequence[OpenTier], links: Sequence[Link], prefix: str) -> None:
+        self._tiers, self._links, self._prefix = tiers, links, prefix
         self._write_to = 0
         self._reader: LocalStore | None = None
-        self._closed = False
+        self._closed = self._left_waiting = False
 
     def choose(self) -> None:
         """Decide, after the first attempt to open every tier, which one `save` waits for.
@@ -46,6 +47,7 @@ class Access:
 
     def close(self) -> None:
         """The tiers are about to be closed."""
+        self._left_waiting = self.waits_beyond
         self._closed = True
 
     def _require_open(self) -> None:
@@ -88,9 +90,16 @@ class Access:
         """Bring a partition down to a tier. True = it is present now, False = no tier has one of that name.
 
         Raises:
-            PartitionUnavailableError: It is not here and no farther tier can be reached.
+            PartitionUnavailableError: It is not here and no farther tier can be reached; names its logical key.
         """
         self._require_open()
+        try:
+            return await self._bring(partition, tier)
+        except PartitionUnavailableError as error:
+            key = logical_key(self._prefix, error.partition) or error.partition
+            raise PartitionUnavailableError(key, error.reason) from error
+
+    async def _bring(self, partition: str, tier: int) -> bool:
         near = self._tiers[tier].near
         if await near.presence(partition) == "unknown":
             if tier >= len(self._links):
@@ -101,16 +110,16 @@ class Access:
             raise PartitionUnavailableError(partition, "it was let go of at once")
         return presence == "present"
 
-    async def bring_many(self, partitions: Sequence[str]) -> dict[str, bool | None]:
-        """`bring` several at a time: True = present, False = there is none of that name, None = out of reach."""
+    async def bring_many(self, partitions: Sequence[str]) -> dict[str, bool | PartitionUnavailableError]:
+        """`bring` several at a time: True = present, False = there is none of that name, or why it is out of reach."""
         near = self._tiers[0].near
-        found: dict[str, bool | None] = {}
+        found: dict[str, bool | PartitionUnavailableError] = {}
 
         async def attempt(partition: str) -> None:
             try:
                 found[partition] = await self.bring(partition)
-            except PartitionUnavailableError:
-                found[partition] = None
+            except PartitionUnavailableError as error:
+                found[partition] = error
 
         for partition in partitions:
             if await near.presence(partition) == "present":
@@ -148,11 +157,28 @@ class Access:
 
     def pending(self, segment: SegmentName, record: Record) -> tuple[str, ...]:
         """Names of the tiers, near to far, that this version of a record has not reached, as far as is known here."""
-        for number in range(self._write_to, len(self._links)):
+        beyond = () if self.beyond is None else (self.beyond,)
+        names = (*[tier.name for tier in self._tiers[1:]], *beyond)
+        for number in range(self._write_to, len(names)):
             near = self._tiers[number].store
             if isinstance(near, NearerStore) and near.is_pending(segment, record):
-                return tuple(tier.name for tier in self._tiers[number + 1 :])
+                return names[number:]
         return ()
+
+    @property
+    def beyond(self) -> str | None:
+        """The store behind the farthest tier, which another opening linked it to and this one does not know."""
+        farthest = self._tiers[-1].store
+        upstream = farthest.upstream() if isinstance(farthest, NearerStore) else None
+        return None if upstream is None else f"store {upstream.hex()}"
+
+    @property
+    def waits_beyond(self) -> bool:
+        """Whether the farthest tier has rows for the store behind it, or had when the layer was closed."""
+        if self._closed:
+            return self._left_waiting
+        farthest = self._tiers[-1].store
+        return self.beyond is not None and isinstance(farthest, NearerStore) and farthest.has_pending()
 
     # --- writing -------------------------------------------------------------------------------------------------
 

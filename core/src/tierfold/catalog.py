@@ -12,9 +12,10 @@ from tierfold.abc.keys import KeyStrategy
 from tierfold.abc.store import LocalStore
 from tierfold.config import EntityConfig
 from tierfold.entities.adapter import EntityAdapter, adapter_for, document_adapter
-from tierfold.entities.declaration import Declaration, Declared, declare, disagreements
+from tierfold.entities.declaration import Declaration, Declared, check_fields, declare, disagreements
 from tierfold.entities.entity import declared_by
 from tierfold.entities.ids import entity_key, logical_key
+from tierfold.entities.placeholders import check_placeholders
 from tierfold.entities.placement import Placement
 from tierfold.entities.rules import parse_rule
 from tierfold.errors import ConfigError
@@ -34,7 +35,7 @@ class EntityKind(Struct, frozen=True):
 
 
 class Catalog:
-    """Makes entity kinds."""
+    """Makes entity kinds of one prefix."""
 
     def __init__(
         self,
@@ -43,44 +44,53 @@ class Catalog:
         entities: Mapping[str, EntityConfig],
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        self._prefix, self._plugins, self._entities, self._random_bytes = prefix, plugins, entities, random_bytes
+        self.prefix, self._plugins, self._entities, self._random_bytes = prefix, plugins, entities, random_bytes
 
     def kind(self, entity: type | str, store: LocalStore) -> EntityKind:
         """The kind of a class, or of raw documents of a named type.
 
         Raises:
-            ConfigError: Two of the three sources disagree.
+            ConfigError: Two of the three sources disagree, or the key strategy reads what the class does not have.
         """
         name = entity if isinstance(entity, str) else declared_by(entity).declaration.name
         stored = store.declared(name)
         known = None if stored is None else Declaration.from_bytes(stored)
-        declared = self._declared(entity, known)
+        declared = self._ruled(self._declared(entity, known))
         source = "the store's catalog" if isinstance(entity, str) else "the code"
         self._check_configuration(declared.declaration, source)
         if known is not None:
             require_agreement(declared.declaration, known)
         adapter = document_adapter(declared) if isinstance(entity, str) else adapter_for(entity)
         strategy = declared.strategy or self._strategy(declared.declaration)
-        self._plugins.resolver(declared.declaration.resolver)
-        placement = Placement(adapter, strategy, self._prefix, self._random_bytes)
-        return EntityKind(declared.declaration, adapter, placement, self._prefix)
+        if adapter.names is not None:
+            check_fields(Declared(declared.declaration, strategy), adapter.names)
+        placement = Placement(adapter, strategy, self.prefix, self._random_bytes)
+        return EntityKind(declared.declaration, adapter, placement, self.prefix)
 
     def named(self, change: Change) -> Change | None:
         """A change as users see it, its partition by logical key; None when it belongs to another prefix."""
-        key = logical_key(self._prefix, change.partition)
+        key = logical_key(self.prefix, change.partition)
         return None if key is None else replace(change, partition=key)
 
     def segment_of(self, change: Change) -> SegmentName:
         """Where a change that users see happened."""
-        return SegmentName(change.type, entity_key(self._prefix, change.partition))
+        return SegmentName(change.type, entity_key(self.prefix, change.partition))
 
     def _declared(self, entity: type | str, known: Declaration | None) -> Declared:
         if not isinstance(entity, str):
-            return declared_by(entity)
+            found = declared_by(entity)
+            check_placeholders(found.declaration, entity)
+            return found
         if known is not None:
             return Declared(known)
         config = self._entities.get(entity, EntityConfig())
         return declare(entity, partition=config.partition, id=config.id, conflict=config.conflict or "lww")
+
+    def _ruled(self, declared: Declared) -> Declared:
+        """With the version of its rule that this program has; stores that sync must agree on it."""
+        declaration = declared.declaration
+        version = self._plugins.resolver(declaration.resolver).version
+        return replace(declared, declaration=replace(declaration, resolver_version=version))
 
     def _check_configuration(self, declaration: Declaration, source: str) -> None:
         config = self._entities.get(declaration.name)
@@ -97,7 +107,9 @@ class Catalog:
         name, options = parse_rule(declaration.partition)
         try:
             return self._plugins.key_strategy(name).make(*options)
-        except TypeError as error:
+        except ConfigError as error:
+            raise ConfigError(f"entity type {declaration.name!r}: {error}") from error
+        except (TypeError, ValueError, LookupError) as error:
             reason = f"key strategy {name!r} does not take the options of {declaration.partition!r}: {error}"
             raise ConfigError(f"entity type {declaration.name!r}: {reason}") from error
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
 from tierfold.errors import ConfigError
 
-__all__ = ["Config", "EntityConfig", "PluginsConfig", "Tier", "duration_s", "read_config"]
+__all__ = ["Config", "EntityConfig", "PluginsConfig", "Tier", "check_tier", "disabling", "duration_s", "read_config"]
+
+
+Writes = Literal["through", "behind"]
+WRITES: Final = get_args(Writes)
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +39,7 @@ class Tier(_Place, frozen=True, kw_only=True):
     """
 
     name: str | None = None
-    writes: Literal["through", "behind"] = "through"
+    writes: Writes = "through"
     interval: str | None = None
 
 
@@ -49,6 +53,11 @@ class PluginsConfig(_Table, frozen=True):
 
     disable: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+
+
+def disabling(name: str) -> str:
+    """What to write, and where, so that a plugin is not imported."""
+    return f'[plugins] disable = ["{name}"] in tierfold.toml'
 
 
 class EntityConfig(_Table, frozen=True):
@@ -80,6 +89,23 @@ def read_config(path: Path) -> Config:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def check_tier(tier: Tier) -> None:
+    """Refuse options of a tier that make no sense, wherever they were written.
+
+    Raises:
+        ConfigError: Names the option.
+    """
+    try:
+        msgspec.convert(msgspec.structs.asdict(tier), Tier)
+    except msgspec.ValidationError as error:
+        choices = f"; writes is one of {', '.join(WRITES)}" if tier.writes not in WRITES else ""
+        raise ConfigError(f"a tier's options: {error}{choices}") from None
+    if tier.name is not None and not tier.name.strip():
+        raise ConfigError("a tier's name is empty; leave it out to have it named by its url")
+    if tier.interval is not None and duration_s(tier.interval) <= 0:
+        raise ConfigError(f"a tier's interval is {tier.interval!r}; it must be longer than nothing")
+
+
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min|h|d)")
 _UNIT_S: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -88,5 +114,7 @@ def duration_s(text: str) -> float:
     """Seconds of ``"250ms"``, ``"30s"``, ``"5min"``, ``"1h"`` or ``"7d"``."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ConfigError(f"{text!r} is no duration; write a number and one of {', '.join(_UNIT_S)}, as in '30s'")
+        raise ConfigError(
+            f"interval {text!r} is no duration; write a number and one of {', '.join(_UNIT_S)}, as in '30s'"
+        )
     return float(match[1]) * _UNIT_S[match[2]]

@@ -11,10 +11,10 @@ from msgspec import Struct
 from stevedore import ExtensionManager, NamedExtensionManager
 from stevedore.extension import Extension
 
-from tierfold.config import PluginsConfig
+from tierfold.config import PluginsConfig, disabling
 from tierfold.errors import PluginConflictError, PluginError, PluginLoadError, PluginNotFoundError
 
-__all__ = ["GROUP", "Candidate", "discover"]
+__all__ = ["BUILTIN", "GROUP", "Candidate", "discover"]
 
 GROUP: Final = "tierfold.plugins"
 BUILTIN: Final = "builtin"
@@ -97,7 +97,11 @@ def _distribution(point: EntryPoint) -> str:
 def _conflicts(points: Sequence[EntryPoint]) -> dict[str, PluginConflictError]:
     counts = Counter(point.name for point in points)
     return {
-        name: PluginConflictError(f"plugin {name!r}", [_distribution(point) for point in points if point.name == name])
+        name: PluginConflictError(
+            f"plugin {name!r}",
+            [_distribution(point) for point in points if point.name == name],
+            f"uninstall one of them, or leave both out: {disabling(name)}",
+        )
         for name, count in counts.items()
         if count > 1
     }

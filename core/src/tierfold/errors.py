@@ -106,10 +106,10 @@ class PluginLoadError(PluginError):
 
 
 class PluginConflictError(PluginError):
-    """Two plugins claim the same name."""
+    """Two plugins claim the same name. The message says how to leave one of them out."""
 
-    def __init__(self, what: str, providers: Sequence[str]) -> None:
-        super().__init__(f"{what} is provided by {' and by '.join(providers)}; disable one of them")
+    def __init__(self, what: str, providers: Sequence[str], remedy: str = "leave one of them out") -> None:
+        super().__init__(f"{what} is provided by {' and by '.join(providers)}; {remedy}")
         self.providers = tuple(providers)
 
 
@@ -140,11 +140,17 @@ class StoreTimeoutError(StoreUnavailableError):
 
 
 class PartitionUnavailableError(StoreUnavailableError):
-    """The partition is not held here and no tier that holds it can be reached."""
+    """The partition is not held here and no tier that holds it can be reached.
+
+    Attributes:
+        partition: Its logical key, as in ``"oslo"``; in what stores raise among themselves, its entity key.
+        reason: Why it cannot be had now.
+    """
 
     def __init__(self, partition: str, reason: str = "no farther tier can be reached") -> None:
         super().__init__(f"partition {partition!r} is not here and {reason}")
         self.partition = partition
+        self.reason = reason
 
 
 class StoreClosedError(StoreError):
@@ -164,7 +170,29 @@ class StoreFormatError(StoreError):
 
 
 class CorruptDataError(StoreError):
-    """A stored row fails its checksum or cannot be what its key says it is."""
+    """A stored row fails its checksum or cannot be what its key says it is.
+
+    Attributes:
+        row: Key of the damaged row, where it is a record's.
+        type: The record's entity type, with ``partition``, its entity key, and ``id``; None where it cannot be told.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        row: bytes | None = None,
+        type: str | None = None,
+        partition: str | None = None,
+        id: str | None = None,
+    ) -> None:
+        which = "" if type is None else f"{type} {id!r}" if id else f"a record of {type}"
+        super().__init__(f"{which} in partition {partition!r} is damaged: {message}" if which else message)
+        self.reason = message
+        self.row = row
+        self.type = type
+        self.partition = partition
+        self.id = id
 
 
 class PayloadTooLargeError(StoreError):

@@ -11,11 +11,12 @@ from weakref import WeakSet
 import anyio
 
 from tierfold.access import Access
+from tierfold.arguments import check_seconds, given
 from tierfold.catalog import Catalog
 from tierfold.config import duration_s
 from tierfold.errors import ConfigError, StoreClosedError, StoreError
 from tierfold.events import Subscription
-from tierfold.links.link import Link
+from tierfold.links.link import CONNECT_S, Link
 from tierfold.links.runner import LinkServices
 from tierfold.model import Change
 from tierfold.repository import Repository
@@ -27,7 +28,8 @@ __all__ = ["DataLayer"]
 
 T = TypeVar("T")
 
-_FIRST_LOOK_S: Final = 10.0
+_FIRST_RUNS_S: Final = 1.0
+"""How long opening lets the first runs take. What is brought down later is not there yet when it returns."""
 _LOOK_EVERY_S: Final = 0.1
 """How often commits of other processes are looked for, while somebody links or listens."""
 
@@ -48,12 +50,16 @@ class DataLayer:
         self._close_timeout_s = close_timeout_s
         self._link_list = _links(tiers, services)
         self.links: Mapping[str, Link] = MappingProxyType({link.name: link for link in self._link_list})
-        self._access = Access(tiers, self._link_list)
+        self._access = Access(tiers, self._link_list, catalog.prefix)
         self._repositories: dict[object, Repository[Any]] = {}
         self._stop = anyio.Event()
         self._closed = False
         self._subscriptions: WeakSet[Subscription[Change]] = WeakSet()
         self._supervisor = Supervisor(self._work)
+
+    def __repr__(self) -> str:
+        tiers = " -> ".join(tier.name for tier in self._tiers)
+        return f"<DataLayer {tiers}, {'closed' if self._closed else 'open'}>"
 
     # --- lifetime ------------------------------------------------------------------------------------------------
 
@@ -64,11 +70,14 @@ class DataLayer:
     async def aclose(self, *, timeout_s: float | None = None) -> None:
         """Deliver what waits for delivery, as far as possible in ``timeout_s``, then close every tier. Idempotent.
 
-        A tier that cannot be reached does not delay it longer; what was not delivered is kept and sent next time.
+        A tier that cannot be reached does not delay it longer; what was not delivered is kept and sent next time, and
+        `dirty` goes on saying that there is some. Only what a volatile tier could not deliver is lost.
 
         Args:
             timeout_s: By default what `tierfold.open` was given.
         """
+        if timeout_s is not None:
+            check_seconds(timeout_s, "timeout_s")
         if not self._closed:
             self._closed = True
             if timeout_s is not None:
@@ -103,10 +112,16 @@ class DataLayer:
                 raise refusal
 
     async def _first_look(self) -> ConfigError | None:
-        """Wait until every link had its chance. Returns what contradicts itself, for waiting would not mend that."""
-        with anyio.move_on_after(_FIRST_LOOK_S):
+        """Wait until every link is connected or has failed, and a moment for the first runs over local tiers.
+
+        Returns what contradicts itself, for waiting would not mend that.
+        """
+        with anyio.move_on_after(CONNECT_S):
             for link in self._link_list:
-                await link.attempted.wait()
+                await link.connected.wait()
+            with anyio.move_on_after(_FIRST_RUNS_S):
+                for link in self._link_list:
+                    await link.attempted.wait()
         try:
             self._access.choose()
         except ConfigError as error:
@@ -151,6 +166,8 @@ class DataLayer:
                 catalog contradicts; the message shows both sides.
         """
         self._require_open()
+        if not isinstance(entity, type | str):
+            raise ConfigError(f"repo takes an entity class or the name of an entity type, not {given(entity)}")
         known = self._repositories.get(entity)
         if known is None:
             kind = self._catalog.kind(entity, self._access.holder)
@@ -182,23 +199,31 @@ class DataLayer:
 
     @property
     def dirty(self) -> bool:
-        """Whether any link has rows to deliver."""
-        return any(link.dirty for link in self._link_list)
+        """Whether rows wait for delivery: to a farther tier, or to a store that this layer was opened without.
+
+        A closed layer says whether any was left undelivered.
+        """
+        return any(link.dirty for link in self._link_list) or self._access.waits_beyond
 
     def status(self) -> Status:
         """The state of every tier and link now. Reads local stores only."""
         links = {link.name: link.status for link in self._link_list}
-        return Status(self._access.durable, self.dirty, tuple(tier.status() for tier in self._tiers), links)
+        return Status(
+            self._access.durable, self.dirty, tuple(tier.status() for tier in self._tiers), links, self._access.beyond
+        )
 
     async def sync_now(self, link: str | None = None, *, timeout_s: float | None = None) -> SyncReport:
         """Run one link, or all of them until nothing moves any more.
 
-        A tier that cannot be reached, or not in ``timeout_s``, stands in the report.
+        A tier that cannot be reached, or not in ``timeout_s``, stands in the report. One that does not become connected
+        is waited for 3 s at most, another process that runs the link 10 s; what a connected tier does takes its time.
 
         Raises:
             ConfigError: There is no link of that name.
         """
         self._require_open()
+        if timeout_s is not None:
+            check_seconds(timeout_s, "timeout_s")
         if link is not None and link not in self.links:
             raise ConfigError(f"there is no link {link!r}; there are {', '.join(self.links) or 'none'}")
         chosen = [self.links[link]] if link is not None else self._link_list

@@ -165,7 +165,7 @@ def pack_row(key: bytes, seq: int, via: int, base: bytes, base_deleted: bool, ha
 def open_row(key: bytes, value: bytes) -> Row:
     """Take a record row apart after checking it."""
     if crc32(value, crc32(key)) != RESIDUE:
-        raise CorruptDataError(f"row {key.hex()} fails its checksum")
+        raise CorruptDataError(f"row {key.hex()} fails its checksum", row=key)
     seq, via, flags, base, hash = LOCAL.unpack_from(value)
     return Row(seq, via, base if flags & 1 else b"", flags & 2 == 2, hash, value[LOCAL_SIZE:-4])
 

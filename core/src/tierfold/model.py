@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from struct import Struct as Packing
 from typing import Final, Generic, Literal, NewType, TypeVar
@@ -196,7 +196,8 @@ class Meta(Struct, frozen=True):
 
     Attributes:
         version: For people; never compare it to decide anything, compare ``etag``.
-        pending: Names of the farther tiers this version has not reached.
+        pending: Names of the farther tiers this version has not reached; ``store …`` for one that the layer was opened
+            without.
     """
 
     id: str
@@ -215,6 +216,3 @@ class Stored(Struct, Generic[T], frozen=True):
 
     value: T
     meta: Meta
-
-
-Incarnations = Mapping[bytes, int]

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
-from types import TracebackType
+from types import TracebackType, UnionType
 from typing import Any
 
 from tierfold.abc.clock import Clock
+from tierfold.arguments import check_seconds, given
 from tierfold.catalog import Catalog
-from tierfold.config import Config, Tier, read_config
+from tierfold.config import Config, Tier, check_tier, read_config
 from tierfold.digest import Hasher
 from tierfold.dsn import Dsn, parse_dsn
 from tierfold.entities.ids import check_prefix
 from tierfold.errors import ConfigError
+from tierfold.holders import is_gone, name_holder
 from tierfold.layer import DataLayer
 from tierfold.links.runner import LinkServices
 from tierfold.plugins import load_plugins
@@ -41,7 +44,7 @@ def open(
 
     ``async with open("lmdb:./data") as data: …``, or on asyncio ``data = await open(…)`` and later
     ``await data.aclose()``. Nothing happens before it is entered; all errors arise there. A farther tier that cannot be
-    reached is no error.
+    reached is no error; one that could never be, because of how it is written, is.
 
     Args:
         tiers: Urls ``scheme:location?option=value``, or `Tier` for more options.
@@ -91,17 +94,36 @@ class Opening:
         return self.__aenter__().__await__()
 
     def _assemble(self) -> DataLayer:
+        self._check()
         file = self._read_config()
+        for tier in file.tiers:
+            check_tier(tier)
         plugins = load_plugins(file.plugins, self._plugins)
         stores = plugins.stores()
         dsns = [parse_dsn(tier.url, stores, plugins.failed()) for tier in file.tiers]
         for dsn in dsns:
             _require_this_loop(dsn)
         # The seed is for ids alone: stores and holders of leases must not be taken for each other.
-        context = OpenContext(self._clock or _wall_ms, os.urandom)
-        services = LinkServices(context, os.urandom(16), plugins.resolver, lru_cache(maxsize=1024)(Hasher))
+        context = OpenContext(self._clock or _wall_ms, os.urandom, is_gone)
+        services = LinkServices(context, name_holder(os.urandom), plugins.resolver, lru_cache(maxsize=1024)(Hasher))
         catalog = Catalog(check_prefix(file.prefix), plugins, file.entities, _random_bytes(self._seed))
         return DataLayer(name_tiers(file.tiers, dsns), catalog, services, self._close_timeout_s)
+
+    def _check(self) -> None:
+        """Refuse arguments of other kinds: what they would break is far from here."""
+        for tier in self._tiers:
+            if isinstance(tier, PathLike):
+                path = str(tier)
+                raise ConfigError(f"a path does not say which kind of store it is; write {'lmdb:' + path!r}")
+            _expect(tier, str | Tier, "a tier", "a url such as 'lmdb:./data', or a Tier")
+        _expect(self._prefix, str | None, "prefix", "text")
+        _expect(self._config, str | PathLike | None, "config", "the path of a file")
+        _expect(self._seed, int | None, "seed", "a whole number")
+        if not isinstance(self._plugins, Iterable) or isinstance(self._plugins, str):
+            raise ConfigError(f"plugins takes objects with hooks, as in [plugin], not {given(self._plugins)}")
+        if self._clock is not None and not callable(self._clock):
+            raise ConfigError(f"clock takes a function that gives ms since 1970, not {given(self._clock)}")
+        check_seconds(self._close_timeout_s, "close_timeout_s")
 
     def _read_config(self) -> Config:
         written = tuple(Tier(tier) if isinstance(tier, str) else tier for tier in self._tiers)
@@ -110,6 +132,11 @@ class Opening:
         if written or self._prefix is not None:
             raise ConfigError("tiers and prefix stand in the configuration file or in the code, not in both")
         return read_config(Path(self._config))
+
+
+def _expect(value: object, kind: type | UnionType, what: str, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{what} is {expected}, not {given(value)}")
 
 
 def _require_this_loop(dsn: Dsn) -> None:

@@ -14,10 +14,17 @@ import pluggy
 from msgspec import Struct
 
 from tierfold import hookspecs
-from tierfold.config import PluginsConfig
+from tierfold.config import PluginsConfig, disabling
 from tierfold.contributions import SPEC_TYPES, AnySpec, names_of, specs_from
-from tierfold.discovery import Candidate, discover
-from tierfold.errors import PluginConflictError, PluginContractError, PluginError, PluginLoadError, PluginNotFoundError
+from tierfold.discovery import BUILTIN, Candidate, discover
+from tierfold.errors import (
+    ConfigError,
+    PluginConflictError,
+    PluginContractError,
+    PluginError,
+    PluginLoadError,
+    PluginNotFoundError,
+)
 from tierfold.specs import KeyStrategySpec, ResolverSpec, StoreSpec
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ __all__ = ["PluginReport", "Plugins", "load_plugins"]
 S = TypeVar("S", bound=AnySpec)
 
 _log: Final = logging.getLogger("tierfold.plugins")
+_HOST: Final = "host:"
 _HOOKS: Final = (*SPEC_TYPES, "register_commands")
 
 
@@ -140,14 +148,21 @@ class Plugins:
         name, plugin = entry.candidate.name, entry.candidate.plugin
         # pluggy hashes and compares plugins, which a host's object need not allow; so its hooks move into a module.
         hooks = ModuleType(name)
+        found = False
         for attribute in dir(plugin):
             options = self._manager.parse_hookimpl_opts(plugin, attribute)
             if options is not None:
                 function = getattr(plugin, attribute)
                 _check_hook(name, options["specname"] or attribute, function, is_optional=options["optionalhook"])
                 setattr(hooks, attribute, function)
+                found = True
             elif attribute in _HOOKS:
                 raise PluginContractError(name, attribute, "is not marked with tierfold.spi.hookimpl")
+        if entry.is_host and not found:
+            kind = type(plugin).__name__
+            raise ConfigError(
+                f"plugins takes objects with functions marked by tierfold.hookimpl; this `{kind}` has none"
+            )
         self._manager.register(hooks, name)
 
     def _collect(self, entry: _Entry) -> None:
@@ -194,7 +209,10 @@ class Plugins:
         for plugin, name, _ in self._contributed(hook):
             owners.setdefault(name, []).append(plugin)
         claimed = ((name, plugins) for name, plugins in owners.items() if len(plugins) > 1)
-        return next((PluginConflictError(f"{name!r} of {hook}", plugins) for name, plugins in claimed), None)
+        return next(
+            (PluginConflictError(f"{name!r} of {hook}", names, _remedy(names)) for name, names in claimed),
+            None,
+        )
 
     def _named(self, what: str, name: str, specs: Mapping[str, S]) -> S:
         if name not in specs:
@@ -202,8 +220,16 @@ class Plugins:
         return specs[name]
 
 
+def _remedy(names: Sequence[str]) -> str:
+    """The built-in plugin is the last to do without, and an object of the host's is not for a file to leave out."""
+    installed = [name for name in names if not name.startswith(_HOST)]
+    if not installed:
+        return "give open only one of them"
+    return f"leave one of them out: {disabling(next((name for name in installed if name != BUILTIN), installed[-1]))}"
+
+
 def _host_candidates(host: Sequence[object]) -> list[Candidate]:
-    names = ["host:" + str(getattr(plugin, "__name__", type(plugin).__name__)) for plugin in host]
+    names = [_HOST + str(getattr(plugin, "__name__", type(plugin).__name__)) for plugin in host]
     return [
         Candidate(name if names.count(name) == 1 else f"{name}#{number}", plugin=plugin)
         for number, (name, plugin) in enumerate(zip(names, host, strict=True), start=1)

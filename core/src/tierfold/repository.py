@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
 from tierfold.access import Access
+from tierfold.arguments import given, listed, listed_texts
 from tierfold.catalog import EntityKind, require_agreement
 from tierfold.entities.adapter import EntityAdapter
 from tierfold.entities.declaration import Declaration
-from tierfold.entities.ids import split_id
+from tierfold.entities.ids import not_an_id, split_id
+from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWriteError, ValidationError
 from tierfold.instants import datetime_of
 from tierfold.model import ABSENT, ANY, Commit, Digest, Meta, Record, SegmentName, Stored, Write
@@ -45,6 +47,10 @@ class Repository(Generic[T]):
         self._segment_of_id = kind.placement.segment_of_id
         self._declared = False
 
+    def __repr__(self) -> str:
+        declaration = self._kind.declaration
+        return f"<Repository of {declaration.name}, partition {declaration.partition!r}>"
+
     # --- reading -------------------------------------------------------------------------------------------------
 
     async def get(self, id: str) -> T | None:
@@ -54,11 +60,17 @@ class Repository(Generic[T]):
             ValidationError: ``id`` is no id, or what is stored does not fit the class.
             PartitionUnavailableError: Its partition is not here and no tier that holds it can be reached.
         """
-        finder = self._finders.get(id.rpartition(".")[0]) or self._finder_of(id)
+        try:
+            key = id.rpartition(".")[0]
+        except (AttributeError, TypeError):
+            raise not_an_id(id) from None
+        finder = self._finders.get(key) or self._finder_of(id)
         try:
             record = finder(id)
         except PartitionUnavailableError:
             record = await self._find_brought(self._segment_of_id(id), id)
+        except UnicodeEncodeError:
+            raise not_an_id(id) from None
         if record is None:
             split_id(id)  # nothing is found under what cannot be an id, either
             return None
@@ -85,7 +97,7 @@ class Repository(Generic[T]):
 
     async def get_many(self, ids: Iterable[str]) -> dict[str, T]:
         """The entities that exist among ``ids``, in their order; those of one partition are of one snapshot."""
-        wanted = list(ids)
+        wanted = listed_texts(ids, "get_many", ValidationError)
         found: dict[str, Record] = {}
         by_segment: dict[SegmentName, list[str]] = {}
         for id in wanted:
@@ -104,6 +116,10 @@ class Repository(Generic[T]):
         except PartitionUnavailableError:
             records = {id: await self._find_brought(segment, id) for id in ids}
             return {id: record for id, record in records.items() if record is not None and not record.deleted}
+        except UnicodeEncodeError:
+            for id in ids:
+                split_id(id)
+            raise
 
     async def _record(self, id: str) -> tuple[SegmentName, Record | None]:
         segment = self._segment_of_id(id)
@@ -111,6 +127,8 @@ class Repository(Generic[T]):
             record = self._find(segment, id)
         except PartitionUnavailableError:
             record = await self._find_brought(segment, id)
+        except UnicodeEncodeError:
+            raise not_an_id(id) from None
         if record is None:
             split_id(id)
         return segment, None if record is None or record.deleted else record
@@ -158,7 +176,7 @@ class Repository(Generic[T]):
         Raises:
             AlreadyExistsError: A live entity has its id.
         """
-        known_id = bool(self._adapter.id_of(entity)) or self._kind.declaration.id is not None
+        known_id = bool(self._id_of(entity)) or self._kind.declaration.id is not None
         entities, writes = self._place([entity], ABSENT)
         if known_id:
             await self._access.bring_to_writer(writes[0].segment)
@@ -177,7 +195,8 @@ class Repository(Generic[T]):
 
         Raises:
             StaleWriteError: It has another etag, or does not exist; ``current`` carries the entity as it is.
-            ValidationError: A value cannot be stored, or a field of its partition was changed (use `move`).
+            ValidationError: A value cannot be stored, or a field of its partition or id was changed (use `move`). A new
+                entity is left without an id.
         """
         entities, writes = self._place([entity], ANY if if_match is None else _hash_of(if_match))
         if if_match is not None:
@@ -186,26 +205,32 @@ class Repository(Generic[T]):
 
     async def save_many(self, entities: Iterable[T]) -> list[T]:
         """Store entities in one atomic batch. All are validated before any is written."""
-        return await self._save(*self._place(entities, ANY))
+        return await self._save(*self._place(listed(entities, "save_many", ValidationError), ANY))
 
     async def modify(self, id: str, change: Callable[[T], T | None]) -> T:
         """Read, change and save until nobody else wrote in between.
 
         Args:
-            change: Changes the entity in place, or returns what to save. May be called more than once.
+            change: Changes the entity in place, or returns what to save. May be called more than once, and is no
+                coroutine function: it runs between reading and writing.
 
         Raises:
             NotFoundError: There is no such entity.
-            ValidationError: Its id or a field of its partition was changed, or a value cannot be stored.
+            ValidationError: Its id or a field of its partition or id was changed, or a value cannot be stored.
         """
+        if not callable(change):
+            raise ValidationError(f"modify takes a function of the entity, not {given(change)}")
         while True:
             record = await self._record_to_write(id)
             if record is None:
                 raise NotFoundError(self._kind.declaration.name, id)
             before = self._load(record)
             returned = change(before)
+            if isinstance(returned, Coroutine):
+                returned.close()
+                raise ValidationError("a change is no coroutine function; await what it needs before `modify`", id=id)
             after = before if returned is None else returned
-            if self._adapter.id_of(after) != id:
+            if self._id_of(after) != id:
                 raise ValidationError("a change cannot make another entity of it", path="$.id", id=id)
             try:
                 return await self.save(after, if_match=record.etag)
@@ -213,15 +238,17 @@ class Repository(Generic[T]):
                 continue
 
     async def move(self, id: str, **fields: Any) -> T:
-        """Change fields that the partition depends on: delete the entity and create it anew, atomically here.
+        """Change fields that partition or id are made of: delete the entity and create it anew, atomically here.
 
         Farther tiers receive the two partitions separately and can see both entities, or neither, for a moment.
 
         Raises:
             NotFoundError: There is no such entity.
             AlreadyExistsError: The new id is taken.
-            ValidationError: A name is no field, or a value cannot be stored.
+            ValidationError: A name is no field, or is one that the store fills in, or a value cannot be stored.
         """
+        if own := sorted(set(SYSTEM_FIELDS).intersection(fields)):
+            raise ValidationError(f"move does not change {', '.join(own)}; the store does", id=id)
         while True:
             record = await self._record_to_write(id)
             if record is None:
@@ -233,12 +260,10 @@ class Repository(Generic[T]):
 
     async def _move(self, record: Record, fields: Mapping[str, Any]) -> T:
         changed = self._adapter.with_fields(self._load(record), fields)
-        key = self._kind.placement.key_of(changed)
-        before, suffix = split_id(record.id)
-        if key == before:
+        id = self._kind.placement.id_of(changed, split_id(record.id)[1])
+        if id == record.id:
             return await self.save(changed, if_match=record.etag)
-        moved = self._adapter.with_id(changed, f"{key}.{suffix}" if self._kind.declaration.id is None else "")
-        (entity,), (create,) = self._place([moved], ABSENT)
+        (entity,), (create,) = self._place([self._adapter.with_id(changed, id)], ABSENT)
         create = replace(create, payload=self._with_unknown(record, create), schema=max(record.schema, create.schema))
         await self._access.bring_to_writer(create.segment)
         remove = Write(self._segment_of_id(record.id), record.id, None, expected=record.hash)
@@ -268,7 +293,13 @@ class Repository(Generic[T]):
         return self._adapter.to_document(entity)
 
     def load(self, doc: Mapping[str, Any]) -> T:
-        """The inverse of `dump`."""
+        """The inverse of `dump`.
+
+        Raises:
+            ValidationError: The document does not fit the class.
+        """
+        if not isinstance(doc, Mapping):
+            raise ValidationError(f"a document is a mapping, not {given(doc)}")
         return self._adapter.from_document(doc)
 
     async def _save(self, entities: Sequence[T], writes: Sequence[Write]) -> list[T]:
@@ -306,18 +337,31 @@ class Repository(Generic[T]):
     # --- ids and partitions --------------------------------------------------------------------------------------
 
     def _place(self, entities: Iterable[T], expected: Digest) -> tuple[list[T], list[Write]]:
-        """Give entities their ids, and make them writes."""
-        dump, merge, schema = self._adapter.dump, self._adapter.merge, self._kind.declaration.schema
-        placed = self._kind.placement.place(entities)
-        writes = [Write(segment, id, dump(entity), schema, expected, merge) for entity, id, segment in placed]
+        """Check entities, give them their ids, and make them writes. None has got an id when one is refused."""
+        merge, schema = self._adapter.merge, self._kind.declaration.schema
+        several = list(entities)
+        payloads = [self._adapter.dump(entity) for entity in several]
+        placed = self._kind.placement.place(several)
+        writes = [
+            Write(segment, id, payload, schema, expected, merge)
+            for (_, id, segment), payload in zip(placed, payloads, strict=True)
+        ]
         return [entity for entity, _, _ in placed], writes
+
+    def _id_of(self, entity: T) -> str:
+        try:
+            return self._adapter.id_of(entity)
+        except (AttributeError, KeyError, TypeError):
+            self._adapter.dump(entity)  # says what was expected
+            raise
 
     def _logical_key(self, segment: SegmentName) -> str:
         return segment.partition.removeprefix(self._kind.prefix + ".")
 
 
 def _hash_of(etag: str) -> Digest:
-    match = _ETAG.fullmatch(etag)
+    match = _ETAG.fullmatch(etag) if isinstance(etag, str) else None
     if match is None:
-        raise ValidationError("an etag has 22 characters, as `meta` gives them", path="$.if_match")
+        came = "" if isinstance(etag, str) else f", and not {given(etag)}"
+        raise ValidationError(f"an etag is a text of 22 characters, as `meta` gives it{came}", path="$.if_match")
     return Digest(urlsafe_b64decode(match[1] + "=="))

@@ -22,16 +22,23 @@ Join = Callable[[Record, Record], Record]
 """The least upper bound of two records of one id: commutative, associative, idempotent and inflationary."""
 
 
+def _never(holder: bytes) -> bool:
+    return False
+
+
 class OpenContext(Struct, frozen=True):
     """What an opened store takes from its host instead of from the machine, so that tests can decide it.
 
     Attributes:
         clock: Milliseconds since 1970.
         random_bytes: That many unpredictable bytes.
+        is_gone: Whether the program that a link lease names has certainly ended, so that nobody need wait for it. A
+            store whose users may be on other machines does not ask.
     """
 
     clock: Callable[[], int]
     random_bytes: Callable[[int], bytes]
+    is_gone: Callable[[bytes], bool] = _never
 
 
 class StoreSpec(Struct, Generic[O], frozen=True):
@@ -40,7 +47,8 @@ class StoreSpec(Struct, Generic[O], frozen=True):
     Attributes:
         schemes: One scheme, or several names of the same thing.
         open: Called with the location as written, the converted query and the context. Imports the driver inside; the
-            store is usable while the context manager is entered.
+            store is usable while the context manager is entered. Raises `ConfigError` for what no waiting would mend,
+            which stops opening the layer, and `StoreUnavailableError` for what may be otherwise tomorrow.
         options_type: A msgspec Struct, dataclass or the like; its fields are the options that the query may name.
         async_backends: Event loops that the store works on.
         summary: One line for `tierfold plugins`.

@@ -9,16 +9,18 @@ from msgspec import Struct
 
 __all__ = ["LinkReport", "LinkStatus", "Status", "SyncReport", "TierStatus"]
 
-LinkState = Literal["connecting", "idle", "running", "paused", "failing", "elsewhere", "closed"]
+LinkActivity = Literal["connecting", "idle", "running", "paused", "failing", "elsewhere", "closed"]
 
 
 class LinkReport(Struct, frozen=True):
     """What one link did in a sync.
 
     Attributes:
-        verified: True = both sides hold the same, None = not known yet (someone else writes, or records are deferred),
-            False = a difference remains.
-        error: Why the run did not happen or ended early; None when it went through.
+        verified: True = both sides hold the same, None = not known yet (someone else writes, records are deferred, or
+            something could not be compared), False = a difference remains.
+        error: Why the run did not happen, ended early, or left something out, such as an entity type that both sides
+            declare differently; None when it went through. While another process runs the link, that both sides did not
+            become equal in 10 s.
         pulled: Records that came from the farther tier.
         pushed: Records that the farther tier accepted.
         conflicts: Decisions that went to the conflict log.
@@ -77,12 +79,12 @@ class LinkStatus(Struct, frozen=True):
     Attributes:
         state: ``elsewhere`` = another process on the same near store runs it; ``failing`` = the last run ended with
             ``error`` and the next one waits.
-        dirty: Whether rows wait for delivery.
+        dirty: Whether rows wait for delivery; of a closed link, whether some did at the end.
         last: Report of the last run that ended, by this process.
     """
 
     name: str
-    state: LinkState
+    state: LinkActivity
     dirty: bool
     error: str | None
     last: LinkReport | None
@@ -109,10 +111,13 @@ class Status(Struct, frozen=True):
 
     Attributes:
         durable: Whether what `save` returns for outlives the process.
-        dirty: Whether any link has rows to deliver.
+        dirty: Whether rows wait for delivery; of a closed layer, whether any was left undelivered.
+        beyond: The store behind the farthest tier, named by its id, which another opening linked that tier to. This
+            layer was opened without it: only a layer that has it delivers to it, and brings partitions down from it.
     """
 
     durable: bool
     dirty: bool
     tiers: tuple[TierStatus, ...]
     links: Mapping[str, LinkStatus]
+    beyond: str | None

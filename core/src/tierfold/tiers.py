@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import anyio
 
@@ -11,7 +11,7 @@ from tierfold.abc.store import EntityStore, LocalStore
 from tierfold.abc.syncable import NearerStore, SyncableStore
 from tierfold.config import Tier
 from tierfold.dsn import Dsn
-from tierfold.errors import ConfigError, StoreUnavailableError
+from tierfold.errors import ConfigError, StoreError, StoreUnavailableError
 from tierfold.specs import OpenContext
 from tierfold.status import TierStatus
 
@@ -32,6 +32,7 @@ class OpenTier:
         self.store: SyncableStore | None = None
         self.durable: bool | None = None
         self.tried = anyio.Event()
+        self._had_pending = False
 
     @asynccontextmanager
     async def opened(self, context: OpenContext) -> AsyncIterator[SyncableStore]:
@@ -51,7 +52,15 @@ class OpenTier:
             try:
                 yield store
             finally:
+                with suppress(StoreError):  # a store that does not answer any more leaves what it said last
+                    self.has_pending()
                 self.store = None
+
+    def has_pending(self) -> bool:
+        """Whether rows wait for delivery to the next tier; while the store is not open, whether they did at the end."""
+        if isinstance(self.store, NearerStore):
+            self._had_pending = self.store.has_pending()
+        return self._had_pending
 
     def status(self) -> TierStatus:
         """The tier now."""

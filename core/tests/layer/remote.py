@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import anyio
 from msgspec import Struct
 
 from tierfold.errors import StoreUnavailableError
@@ -41,6 +42,7 @@ class Remote:
     Attributes:
         fault: What happens around its calls.
         reachable: Whether it can be opened.
+        gate: While it is there and not set, opening it hangs.
         opened: How often it was.
         runs: How often a link began a run with it.
     """
@@ -49,6 +51,7 @@ class Remote:
         self.fault = fault or Fault()
         self._now = _Now(self.fault)
         self.reachable = reachable
+        self.gate: anyio.Event | None = None
         self.opened = 0
         self.store: KvStore | None = None
 
@@ -68,6 +71,8 @@ class Remote:
     async def open(self, location: str, options: NoOptions, context: OpenContext) -> AsyncGenerator[EntityStore]:
         if not self.reachable:
             raise StoreUnavailableError("the server does not answer")
+        if self.gate is not None:
+            await self.gate.wait()
         self.opened += 1
         if self.store is None:
             self.store = KvStore(MemoryEngine("server"), context)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 import tierfold
+from tierfold.spi import KeyStrategy, KeyStrategySpec, hookimpl
 
 pytestmark = pytest.mark.anyio
 
@@ -186,6 +188,61 @@ async def test_options_that_a_key_strategy_does_not_take_are_named() -> None:
     async with tierfold.open("memory:") as data:
         with pytest.raises(tierfold.ConfigError, match="key strategy 'date' does not take the options"):
             data.repo(Dated)
+
+
+class Misspelt(tierfold.Entity, partition="date(dya, month)"):
+    day: str = "2026-11-21"
+
+
+class ByShelf(tierfold.Entity, partition="shelf(titel, 2)"):
+    title: str = "x"
+
+
+class ByNoNumber(tierfold.Entity, partition="shelf(title, many)"):
+    title: str = "x"
+
+
+class ByNoUnit(tierfold.Entity, partition="date(day, week)"):
+    day: str = "2026-11-21"
+
+
+class Shelf(KeyStrategy):
+    """A plugin's strategy: the first letters of a field."""
+
+    def __init__(self, field: str, letters: str) -> None:
+        self._field, self._letters = field, int(letters)
+
+    @property
+    def rule(self) -> str:
+        return f"shelf({self._field}, {self._letters})"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self._field,)
+
+    def partition_of(self, type_name: str, fields: Mapping[str, object]) -> str:
+        return str(fields[self._field])[: self._letters]
+
+
+class Shelves:
+    @hookimpl
+    def provide_key_strategies(self) -> list[KeyStrategySpec]:
+        return [KeyStrategySpec("shelf", Shelf)]
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"),
+    [
+        (Misspelt, "'Misspelt': it has no field 'dya'"),
+        (ByShelf, "'ByShelf': it has no field 'titel'"),
+        (ByNoNumber, "'ByNoNumber': key strategy 'shelf' does not take the options .*many"),
+        (ByNoUnit, "'ByNoUnit': the strategy 'date' knows"),
+    ],
+)
+async def test_a_strategy_is_held_to_the_class_before_anything_is_saved(cls: type[tierfold.Entity], said: str) -> None:
+    async with tierfold.open("memory:", plugins=[Shelves()]) as data:
+        with pytest.raises(tierfold.ConfigError, match=said):
+            data.repo(cls)
 
 
 async def test_behind_a_cache_the_catalog_of_the_durable_tier_counts_at_once(tmp_path: Path) -> None:

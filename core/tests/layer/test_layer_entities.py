@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -145,16 +146,38 @@ async def test_of_concurrent_creates_one_wins() -> None:
 
 
 async def test_the_id_is_assigned_before_the_write_so_a_repeated_save_makes_one(tmp_path: Path) -> None:
-    async with tierfold.open("lmdb:" + str(tmp_path / "a")) as data:
+    async with tierfold.open(f"lmdb:{tmp_path / 'a'}?map_bytes=524288&max_map_bytes=524288") as data:
         sensors = data.repo(Sensor)
-        sensor = Sensor(site="oslo", name="x" * 2_000_000)
-        with pytest.raises(tierfold.PayloadTooLargeError):
+        sensor = Sensor(site="oslo", name="x" * 1_000_000)
+        with pytest.raises(tierfold.StoreFullError):
             await sensors.save(sensor)
         id = sensor.id
         assert id.startswith("oslo.")
         sensor.name = "short"
         await sensors.save(sensor)
         assert [found.id async for found in sensors.query()] == [id]
+
+
+@pytest.mark.parametrize("value", [cast(float, "much"), float("nan")])
+async def test_what_is_refused_before_the_write_has_no_id_and_goes_anywhere(value: float) -> None:
+    async with tierfold.open("memory:") as data:
+        sensors = data.repo(Sensor)
+        sensor = Sensor(site="oslo", value=value)
+        for save in (sensors.save, sensors.create):
+            with pytest.raises(tierfold.ValidationError):
+                await save(sensor)
+        assert sensor.id == ""
+        sensor.site, sensor.value = "rome", 1.0
+        assert (await sensors.save(sensor)).id.startswith("rome.")
+
+
+async def test_of_a_batch_that_is_refused_none_has_an_id() -> None:
+    async with tierfold.open("memory:") as data:
+        good = [Sensor(site="oslo"), Sensor(site="rome")]
+        for bad in (Sensor(site=""), Sensor(site="oslo", id="rome.x"), Sensor(site="oslo", name=cast(str, 5))):
+            with pytest.raises(tierfold.ValidationError):
+                await data.repo(Sensor).save_many([*good, bad])
+            assert [sensor.id for sensor in good] == ["", ""]
 
 
 async def test_a_frozen_class_gets_a_copy() -> None:

@@ -40,9 +40,12 @@ class Broken(Fault):
 class Rules:
     """Provides a rule for conflicts."""
 
+    def __init__(self, version: int = 1) -> None:
+        self._version = version
+
     @hookimpl
     def provide_conflict_resolvers(self) -> list[ResolverSpec]:
-        return [ResolverSpec("of-mine", 1, "join", max_of)]
+        return [ResolverSpec("of-mine", self._version, "join", max_of)]
 
 
 def max_of(one: tierfold.Record, other: tierfold.Record) -> tierfold.Record:
@@ -122,10 +125,34 @@ async def test_a_missing_tier_in_the_middle_keeps_nobody_waiting(tmp_path: Path)
             for _ in range(10):
                 await data.sync_now()
             middle.unlink()
-            assert (await data.sync_now("lmdb-2")).verified is True
-            await until(lambda: not data.dirty)
+            await data.sync_now("lmdb-2")
+            assert [tier.open for tier in data.status().tiers[:2]] == [True, True]
+
+            async def verified() -> bool:
+                return (await data.sync_now()).verified is True
+
+            await until(verified)
+            assert not data.dirty
     async with tierfold.open(urls[2]) as data:
         assert await data.repo(Thing).get(saved.id) == saved
+
+
+async def test_a_tier_that_hangs_while_it_is_connected_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
+    remote = Remote()
+    remote.gate = anyio.Event()
+    with anyio.fail_after(15):
+        began_s = anyio.current_time()
+        async with tierfold.open(f"lmdb:{tmp_path / 'near'}", "remote:", plugins=[remote]) as data:
+            assert anyio.current_time() - began_s < 4
+            assert data.links["remote"].status.state == "connecting"
+            saved = await data.repo(Thing).save(Thing())
+            report = await data.sync_now()
+            assert anyio.current_time() - began_s < 8
+            assert (report.ok, report.verified, data.dirty) == (False, None, True)
+            assert "not reached yet" in (report.links["remote"].error or "")
+            remote.gate.set()
+            assert (await data.sync_now()).verified is True
+            assert await data.repo(Thing).get(saved.id) == saved
 
 
 # --- failing later ---------------------------------------------------------------------------------------------------
@@ -265,6 +292,53 @@ async def test_a_type_whose_rule_is_not_installed_is_not_synced_and_the_rest_is(
         assert remote.store is not None
         things = [segment for segment in remote.store.segments() if segment.type == "Thing"]
         assert [len(remote.store.page(segment, None, 10)) for segment in things] == [2]
+
+
+async def test_a_type_that_two_programs_declare_differently_is_never_called_verified() -> None:
+    """Also when no partition needs a run, or only partitions that are in order."""
+
+    class Older(tierfold.Entity, name="Declared", partition="{site}"):
+        site: str = "oslo"
+
+    class Newer(tierfold.Entity, name="Declared", partition="{site}", id="{site}"):
+        site: str = "oslo"
+
+    remote = Remote()
+    async with (
+        tierfold.open("memory:a", "remote:", plugins=[remote]) as other,
+        tierfold.open("memory:b", "remote:", plugins=[remote]) as data,
+    ):
+        data.links["remote"].pause()
+        await data.repo(Newer).save(Newer())
+        await other.repo(Older).save(Older())
+        assert (await other.sync_now()).verified is True
+        data.links["remote"].resume()
+        for n in range(3):
+            await data.repo(Thing).save(Thing(n=n))
+            report = (await data.sync_now()).links["remote"]
+            assert "'Declared' is not synced" in (report.error or "")
+            assert report.verified is None
+        assert data.links["remote"].status.dirty
+
+
+async def test_programs_with_different_versions_of_a_rule_do_not_sync_its_type() -> None:
+    """Rules that differ would undo each other's decisions for ever."""
+    remote = Remote()
+    async with tierfold.open("memory:a", "remote:", plugins=[remote, Rules(1)]) as data:
+        await data.repo(Ruled).save(Ruled())
+        assert (await data.sync_now()).verified is True
+    async with tierfold.open("memory:b", "remote:", plugins=[remote, Rules(2)]) as data:
+        report = await data.sync_now()
+        assert report.verified is not True
+        assert "version 2" in (report.links["remote"].error or "")
+
+
+async def test_a_store_keeps_the_version_of_the_rule_it_was_written_with(tmp_path: Path) -> None:
+    async with tierfold.open(f"lmdb:{tmp_path}", plugins=[Rules(1)]) as data:
+        await data.repo(Ruled).save(Ruled())
+    async with tierfold.open(f"lmdb:{tmp_path}", plugins=[Rules(2)]) as data:
+        with pytest.raises(tierfold.ConfigError, match="'of-mine version 2' in the code and 'of-mine version 1'"):
+            data.repo(Ruled)
 
 
 async def test_a_part_that_cannot_be_synced_does_not_slow_the_rest_down() -> None:

@@ -204,7 +204,7 @@ async def test_what_cannot_be_reached_is_an_error_and_own_unsent_writes_are_foun
         assert await things.get_many(["rome.new", "oslo.1"]) == {"rome.new": mine, "oslo.1": await things.get("oslo.1")}
         with pytest.raises(tierfold.PartitionUnavailableError) as error:
             await things.get("rome.1")
-        assert (error.value.transient, error.value.partition) == (True, "app.rome")
+        assert (error.value.transient, error.value.partition) == (True, "rome")
         with pytest.raises(tierfold.PartitionUnavailableError):
             await things.get_many(["rome.new", "rome.1"])
         with pytest.raises(tierfold.PartitionUnavailableError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import create_task
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import enumerate as threads
@@ -14,6 +14,10 @@ import pytest
 from core.tests.layer.remote import NoOptions, Remote
 
 import tierfold
+from tierfold.abc.syncable import ScopeRoot
+from tierfold.kv.memory import MemoryEngine
+from tierfold.kv.store import KvStore
+from tierfold.model import StoreId
 from tierfold.spi import EntityStore, OpenContext, StoreSpec, hookimpl
 from tierfold.testing import FakeClock, FlakyStore, SlowStore
 
@@ -53,8 +57,28 @@ async def test_what_cannot_be_opened_is_an_error_on_entry(tiers: tuple[str | tie
 
 async def test_a_nearest_tier_that_cannot_be_opened_is_an_error_on_entry(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(tierfold.ConfigError, match="directory"):
+    with pytest.raises(tierfold.StoreUnavailableError, match="directory"):
         async with tierfold.open(f"lmdb:{tmp_path / 'file'}"):
+            pass
+
+
+@pytest.mark.parametrize("far", ["lmdb:", "lmdb:{folder}/far?map_bytes=-5", "lmdb:{folder}/far?max_readers=0"])
+async def test_what_is_wrong_with_the_url_of_a_farther_tier_is_an_error_on_entry(tmp_path: Path, far: str) -> None:
+    with anyio.fail_after(15), pytest.raises(tierfold.ConfigError):
+        async with tierfold.open("memory:", far.format(folder=tmp_path)):
+            pass
+    assert not (tmp_path / "far").exists()
+
+
+async def test_a_farther_tier_that_can_never_be_opened_is_an_error_on_entry() -> None:
+    class Never(Remote):
+        @asynccontextmanager
+        async def open(self, location: str, options: NoOptions, context: OpenContext) -> AsyncGenerator[EntityStore]:
+            raise tierfold.ConfigError("of no use")
+            yield
+
+    with anyio.fail_after(15), pytest.raises(tierfold.ConfigError, match="of no use"):
+        async with tierfold.open("memory:", "remote:", plugins=[Never()]):
             pass
 
 
@@ -164,6 +188,36 @@ async def test_a_durable_tier_that_must_be_waited_for_has_to_be_local() -> None:
     async with tierfold.open(tierfold.Tier("memory:", writes="behind"), "remote:", plugins=[Durable()]) as data:
         await data.repo(Thing).save(Thing())
         assert not data.status().durable
+
+
+async def test_opening_does_not_wait_for_all_that_the_first_run_has_to_carry(tmp_path: Path) -> None:
+    """It knows that the tier can be linked; the rest goes on in the background."""
+    gate = anyio.Event()
+
+    class Busy(KvStore):
+        async def scope_root(self, peer: StoreId) -> ScopeRoot:
+            await gate.wait()
+            return await super().scope_root(peer)
+
+    class Far:
+        @hookimpl
+        def provide_stores(self) -> list[StoreSpec[NoOptions]]:
+            return [StoreSpec("busy", self.open, NoOptions)]
+
+        @asynccontextmanager
+        async def open(self, location: str, options: NoOptions, context: OpenContext) -> AsyncIterator[EntityStore]:
+            store = Busy(MemoryEngine("busy"), context)
+            await store.identify()
+            yield store
+
+    with anyio.fail_after(15):
+        began_s = anyio.current_time()
+        async with tierfold.open(f"lmdb:{tmp_path / 'a'}", "busy:", plugins=[Far()]) as data:
+            assert anyio.current_time() - began_s < 3
+            assert data.links["busy"].status.state == "running"
+            await data.repo(Thing).save(Thing())
+            gate.set()
+            assert (await data.sync_now()).verified is True
 
 
 async def test_an_opening_is_used_once() -> None:
@@ -376,6 +430,33 @@ async def test_a_farther_tier_that_does_not_answer_delays_closing_no_longer_than
         assert await data.repo(Thing).get(saved.id) == saved
 
 
+async def test_a_closed_layer_still_says_that_something_was_not_delivered(tmp_path: Path) -> None:
+    near, far = f"lmdb:{tmp_path / 'a'}", Remote(reachable=False)
+    async with tierfold.open(near, "remote:", plugins=[far], close_timeout_s=0.1) as data:
+        await data.repo(Thing).save(Thing())
+        assert data.dirty
+    assert data.dirty
+    assert data.status().dirty
+    assert data.status().links["remote"].dirty
+    far.reachable = True
+    async with tierfold.open(near, "remote:", plugins=[far]) as data:
+        pass
+    assert not data.dirty
+
+
+async def test_a_closed_layer_says_what_the_middle_of_a_chain_did_not_deliver(tmp_path: Path) -> None:
+    tiers = (f"lmdb:{tmp_path / 'a'}", tierfold.Tier(f"lmdb:{tmp_path / 'b'}", name="middle"), "remote:")
+    far = Remote()
+    async with tierfold.open(*tiers, plugins=[far]) as data:
+        thing = await data.repo(Thing).save(Thing())
+        await data.sync_now(timeout_s=15)
+    far.reachable = False
+    async with tierfold.open(*tiers, plugins=[far], close_timeout_s=0.1) as data:
+        await data.repo(Thing).save(thing)
+        await data.sync_now("middle", timeout_s=15)
+    assert (data.links["middle"].dirty, data.links["remote"].dirty) == (False, True)
+
+
 async def test_a_time_limit_can_be_given_when_closing(tmp_path: Path) -> None:
     slow = SlowStore()
     async with tierfold.open(f"lmdb:{tmp_path / 'a'}", "remote:", plugins=[Remote(slow)], close_timeout_s=60) as data:
@@ -411,3 +492,23 @@ async def test_the_status_names_tiers_and_links(tmp_path: Path) -> None:
         ]
         assert list(status.links) == list(data.links) == ["lmdb", "lmdb-2"]
         assert not status.dirty
+
+
+async def test_what_a_program_holds_says_in_a_debugger_what_it_is() -> None:
+    near = tierfold.Tier("memory:near", writes="behind")
+    async with tierfold.open(near, "remote:", plugins=[Remote(reachable=False)], close_timeout_s=0.1) as data:
+        things = data.repo(Thing)
+        await things.save_many([Thing(n=n) for n in range(3)])
+        query = things.query(partitions=["oslo"], limit=2)
+        page = await query.page(size=1)
+        shown = [repr(each) for each in (data, data.links["remote"], things, query, things.query(ids=["oslo.x"]))]
+        assert shown == [
+            "<DataLayer near -> remote, open>",
+            "<Link near -> remote, failing: the server does not answer>",
+            "<Repository of Thing, partition '{site}'>",
+            "<Query of Thing, partitions oslo, limit 2>",
+            "<Query of Thing, 1 ids>",
+        ]
+        assert repr(page) == "<Page of 1, more behind it, missing oslo>"
+        assert repr(await things.query().page()).startswith("<Page of 3, the last, missing")
+    assert repr(data) == "<DataLayer near -> remote, closed>"

@@ -92,6 +92,32 @@ async def test_an_id_template_makes_repeated_imports_idempotent() -> None:
         assert {quake.version for quake in found} == {2}
 
 
+async def test_saving_a_changed_field_of_the_id_is_refused_and_names_move() -> None:
+    """Otherwise importing it again would make a second one."""
+    async with tierfold.open("memory:") as data:
+        quakes = data.repo(Quake)
+        quake = await quakes.save(Quake(net="ci", code="1"))
+        quake.code = "2"
+        with pytest.raises(tierfold.ValidationError, match="move"):
+            await quakes.save(quake)
+        with pytest.raises(tierfold.ValidationError, match="move"):
+            await quakes.modify("ci.1", lambda old: Quake(id=old.id, net="ci", code="2"))
+        with pytest.raises(tierfold.ValidationError, match="move"):
+            await data.repo("Quake").save({"id": "ci.1", "net": "ci", "code": "2"})
+        assert [found.code for found in await quakes.query().all()] == ["1"]
+
+
+async def test_a_move_within_the_partition_gives_the_id_that_the_fields_yield() -> None:
+    async with tierfold.open("memory:") as data:
+        quakes = data.repo(Quake)
+        await quakes.save(Quake(net="ci", code="1", mag=2.0))
+        moved = await quakes.move("ci.1", code="2")
+        assert (moved.id, moved.mag, moved.version) == ("ci.2", 2.0, 1)
+        assert await quakes.query().all() == [moved]
+        again = await quakes.save(Quake(net="ci", code="2"))
+        assert await quakes.query().all() == [again]
+
+
 @pytest.mark.parametrize("code", ["", "a b", "x" * 65, "a.b", "ä"])
 async def test_a_value_that_does_not_fit_an_id_is_refused_and_not_escaped(code: str) -> None:
     async with tierfold.open("memory:") as data:
@@ -166,6 +192,28 @@ async def test_a_move_names_fields_that_exist() -> None:
         room = await data.repo(Room).save(Room(site="a", room="b"))
         with pytest.raises(tierfold.ValidationError):
             await data.repo(Room).move(room.id, colour="red")
+
+
+async def test_a_move_does_not_change_what_the_store_fills_in() -> None:
+    async with tierfold.open("memory:") as data:
+        room = await data.repo(Room).save(Room(site="a", room="b"))
+        with pytest.raises(tierfold.ValidationError, match="version"):
+            await data.repo(Room).move(room.id, site="c", version=7)
+
+
+async def test_a_key_that_is_too_long_names_its_fields() -> None:
+    async with tierfold.open("memory:") as data:
+        with pytest.raises(tierfold.ValidationError, match="site, room"):
+            await data.repo(Room).save(Room(site="s" * 200, room="r" * 100))
+        with pytest.raises(tierfold.ValidationError) as error:
+            await data.repo(Frozen).save(Frozen(site="s" * 300))
+        assert error.value.path == "$.site"
+        with pytest.raises(tierfold.ValidationError) as error:
+            await data.repo(Room).get("a b.x")
+        assert (error.value.path, error.value.id) == ("$.id", "a b.x")
+        with pytest.raises(tierfold.ValidationError, match="'a b'") as error:
+            data.repo(Room).query(partitions=["a b"])
+        assert error.value.path == "$.partitions"
 
 
 async def test_a_move_keeps_members_the_class_does_not_declare_and_the_higher_schema() -> None:

@@ -178,3 +178,9 @@ def test_table_on_a_terminal_fits_its_width() -> None:
     os.close(far)
     assert max(map(len, lines)) <= 60
     assert sum(line.count("word") for line in lines) == 60
+
+
+def test_the_package_runs_as_the_program() -> None:
+    command = [sys.executable, "-m", "tierfold", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=True)
+    assert "Usage: tierfold [OPTIONS] COMMAND" in done.stdout

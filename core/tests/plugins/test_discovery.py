@@ -100,6 +100,8 @@ def test_duplicate_names_are_refused_and_both_distributions_named(site: FakeSite
     errors = [candidate.error for candidate in found() if candidate.name == "redis"]
     assert [type(error) for error in errors] == [PluginConflictError, PluginConflictError]
     assert "acme-redis and by zeta-redis" in str(errors[0])
+    assert 'uninstall one of them, or leave both out: [plugins] disable = ["redis"]' in str(errors[0])
+    assert not any(candidate.error for candidate in found(disable=("redis",)))
     assert "fake_one" not in sys.modules
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -287,6 +287,25 @@ def test_name_claimed_twice_is_a_conflict_that_names_both(
         look(plugins)
     assert caught.value.providers == ("one", "two")
     assert [report.state for report in plugins.reports()] == ["failed", "loaded", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "remedy"),
+    [
+        (("one", "two"), (), '[plugins] disable = ["one"] in tierfold.toml'),
+        (("builtin", "two"), (), 'disable = ["two"]'),
+        (("one",), (Provider(stores=[store("x")]),), 'disable = ["one"]'),
+        ((), (Provider(stores=[store("x")]), Provider(stores=[store("x")])), "give open only one of them"),
+    ],
+    ids=["installed", "built in", "installed and given", "given"],
+)
+def test_a_conflict_says_how_to_leave_one_of_them_out(
+    names: Sequence[str], host: Sequence[object], remedy: str
+) -> None:
+    candidates = [Candidate(name, f"dist-{name}", "1.0", Provider(stores=[store("x")])) for name in names]
+    with pytest.raises(PluginConflictError) as caught:
+        Plugins(candidates, host).stores()
+    assert remedy in str(caught.value)
 
 
 @pytest.mark.parametrize(

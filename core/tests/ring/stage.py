@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import isawaitable
 from typing import Any, Final, TypeVar, cast
 
 from tierfold.abc.syncable import NearerStore, SyncableStore
@@ -69,6 +70,11 @@ class Store:
             rows = [record_of(state, open_row(key, value)) for key, value in reading.txn.scan(low, end_of(low))]
             return {record.id: record for record in rows}
 
+    def held_soundly(self, segment: SegmentName = SENSORS) -> dict[str, bytes]:
+        """Payloads by id, of the rows that are not damaged."""
+        page = drive(self.kv.snapshot_page(segment, b"", 1_000_000))
+        return {record.id: record.payload for record in page.records}
+
     def damage(self, id: str, segment: SegmentName = SENSORS) -> None:
         """A row is gone for no reason; no counter moves."""
         with self.writing() as session:
@@ -77,6 +83,16 @@ class Store:
             row = session.row(state, key)
             assert row is not None
             session.remove(state, key, row)
+
+    def flip(self, id: str, segment: SegmentName = SENSORS) -> str:
+        """A bit of a row flips; returns what the row is called in reports."""
+        with self.writing() as session:
+            state = session.segment(segment)
+            key = state.hasher.key(id.encode())
+            value = bytearray(session.txn.get(RECORD + state.number + key) or b"")
+            value[-5] ^= 1
+            session.txn.put(RECORD + state.number + key, bytes(value))
+        return key.hex()
 
     @contextmanager
     def writing(self) -> Iterator[WriteSession]:
@@ -98,7 +114,7 @@ class Hooked:
 
     Args:
         before: Called with the arguments before the call of that name.
-        after: Called with the answer; returns the answer to give.
+        after: Called with the answer; returns the answer to give, perhaps to be awaited.
     """
 
     def __init__(
@@ -117,7 +133,10 @@ class Hooked:
             if name in self._before:
                 self._before[name](*arguments)
             answer = await getattr(self._store, name)(*arguments, **keywords)
-            return self._after[name](answer) if name in self._after else answer
+            if name not in self._after:
+                return answer
+            given = self._after[name](answer)
+            return await given if isawaitable(given) else given
 
         return call
 
@@ -155,11 +174,12 @@ def run(
     refused: frozenset[str] = frozenset(),
     over: Hooked | None = None,
     under: Hooked | None = None,
+    insist: bool = False,
 ) -> RunReport:
     """One run over the partition; ``over`` stands before the farther store, ``under`` before the nearer one."""
     agreed = terms(near, link(near, far), page_bytes=page_bytes, refused=refused)
     nearer, farther = cast(NearerStore, under or near.kv), cast(SyncableStore, over or far.kv)
-    return drive(PartitionRun(nearer, farther, PARTITION, agreed).run())
+    return drive(PartitionRun(nearer, farther, PARTITION, agreed, insist=insist).run())
 
 
 def ids(store: Store) -> list[str]:

@@ -33,7 +33,7 @@ def roots(store: Store) -> SegmentRoots:
 
 def descend(near: Store, far: Store, over: Hooked | None = None) -> list[bytes]:
     farther = cast(SyncableStore, over or far.kv)
-    return drive(differing_keys(near.kv, farther, SENSORS, roots(near), roots(far)))[0]
+    return drive(differing_keys(near.kv, farther, SENSORS, roots(near), roots(far))).keys
 
 
 def differing(near: Store, far: Store) -> list[bytes]:
@@ -61,7 +61,7 @@ def test_nothing_is_found_where_nothing_differs_any_more() -> None:
     near, far = pair(MANY[:3])
     theirs = roots(far)
     far.save(MANY[0], b"\xa1x")
-    assert drive(differing_keys(near.kv, far.kv, SENSORS, roots(near), theirs))[0] == []
+    assert drive(differing_keys(near.kv, far.kv, SENSORS, roots(near), theirs)).keys == []
 
 
 def test_everything_differs_from_a_segment_that_is_not_there() -> None:
@@ -89,6 +89,6 @@ def test_it_costs_few_requests_and_tells_the_horizon() -> None:
     far.delete(MANY[1])
     asked = Hooked(far.kv)
     farther = cast(SyncableStore, asked)
-    keys, horizon = drive(differing_keys(near.kv, farther, SENSORS, roots(near), roots(far)))
-    assert (len(keys), horizon) == (2, 0)
+    found = drive(differing_keys(near.kv, farther, SENSORS, roots(near), roots(far)))
+    assert (len(found.keys), found.horizon) == (2, 0)
     assert asked.calls == ["leaves", "leaves", "heads"]

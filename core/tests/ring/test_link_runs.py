@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tierfold.abc.syncable import Applied, PartitionMarks, Roots
 from tierfold.clock import DAY_MS
-from tierfold.errors import LinkFencedError, PartitionUnavailableError, StoreUnavailableError
+from tierfold.errors import CorruptDataError, LinkFencedError, PartitionUnavailableError, StoreUnavailableError
 from tierfold.layout import RECORD, open_row, pack_row
 from tierfold.link.partition import PartitionRun
 from tierfold.model import ABSENT, SegmentName
@@ -275,6 +275,99 @@ def test_a_damaged_record_stays_and_the_rest_goes_on(near: Store, far: Store) ->
     assert ids(far) == ["oslo.2"]
 
 
+def test_a_damaged_row_stays_here_and_the_rest_is_delivered(near: Store, far: Store) -> None:
+    run(near, far)
+    near.save_many([f"oslo.{number}" for number in range(5)])
+    key = near.flip("oslo.2")
+    for _ in range(2):
+        report = run(near, far)
+        assert report.bad == [("Sensor", key, "its row in the nearer store is damaged")]
+        assert report.verified is False
+        assert ids(far) == ["oslo.0", "oslo.1", "oslo.3", "oslo.4"]
+    near.flip("oslo.2")
+    assert run(near, far).verified
+    agreed(near, far)
+
+
+def test_a_damaged_row_there_is_not_missing_and_the_rest_is_pulled(near: Store, far: Store) -> None:
+    far.save("oslo.0", b"old")
+    far.save("oslo.1", b"old")
+    run(near, far)
+    far.save_many(["oslo.0", "oslo.1", "oslo.2"], b"new")
+    key = far.flip("oslo.1")
+    for _ in range(2):
+        report = run(near, far)
+        assert report.bad == [("Sensor", key, "its row in the farther store is damaged")]
+        assert (report.verified, report.conflicts) == (False, 0)
+        held = {id: record.payload for id, record in near.held().items()}
+        assert held == {"oslo.0": b"new", "oslo.1": b"old", "oslo.2": b"new"}
+    far.flip("oslo.1")
+    assert run(near, far).verified
+    agreed(near, far)
+
+
+def test_a_row_that_is_damaged_there_is_not_overwritten_and_the_rest_is_delivered(near: Store, far: Store) -> None:
+    near.save_many(["oslo.1", "oslo.2"], b"old")
+    run(near, far)
+    near.save_many(["oslo.1", "oslo.2"], b"new")
+    far.flip("oslo.1")
+    report = run(near, far)
+    assert ("Sensor", "oslo.1", "the row that is there is damaged") in report.bad
+    assert report.verified is False
+    far.flip("oslo.1")
+    assert {id: record.payload for id, record in far.held().items()} == {"oslo.1": b"old", "oslo.2": b"new"}
+    assert run(near, far).verified
+    agreed(near, far)
+
+
+def test_a_row_that_is_damaged_here_is_not_replaced_by_a_pull(near: Store, far: Store) -> None:
+    far.save_many(["oslo.1", "oslo.2"], b"old")
+    run(near, far)
+    far.save_many(["oslo.1", "oslo.2"], b"new")
+    key = near.flip("oslo.1")
+    report = run(near, far)
+    assert report.bad == [("Sensor", key, "its row in the nearer store is damaged")]
+    assert near.held_soundly() == {"oslo.2": b"new"}
+    near.flip("oslo.1")
+    run(near, far)
+    assert run(near, far).verified
+    agreed(near, far)
+
+
+@pytest.mark.parametrize("page_bytes", [SMALL, 1_000_000])
+def test_a_partition_is_not_brought_down_without_a_row_that_is_damaged_there(
+    near: Store, far: Store, page_bytes: int
+) -> None:
+    """What a present partition lacks is known not to exist."""
+    far.save_many(["oslo.1", "oslo.2"])
+    far.flip("oslo.1")
+    with pytest.raises(CorruptDataError, match="farther"):
+        run(near, far, page_bytes=page_bytes)
+    assert drive(near.kv.presence(PARTITION)) == "unknown"
+    far.flip("oslo.1")
+    assert run(near, far).verified
+    agreed(near, far)
+
+
+def test_a_loss_does_not_hide_behind_those_who_write_for_ever(near: Store, far: Store) -> None:
+    """A run that insists compares in spite of them, and finds what no changelog names."""
+    far.save_many(["oslo.1", "oslo.2"])
+    run(near, far)
+    near.damage("oslo.1")
+    endless = iter(range(10, 1000))
+
+    def busy() -> Hooked:
+        return Hooked(far.kv, before={"roots": lambda *_: far.save(f"oslo.{next(endless)}")})
+
+    for _ in range(3):
+        assert run(near, far, over=busy()).verified is None
+        assert "oslo.1" not in ids(near)
+    assert run(near, far, over=busy(), insist=True).verified is None
+    assert {"oslo.1", "oslo.2"} <= set(ids(near))
+    assert run(near, far).verified
+    agreed(near, far)
+
+
 def test_a_closed_batch_ends_the_run(near: Store, far: Store) -> None:
     run(near, far)
     near.save("oslo.1")
@@ -417,6 +510,40 @@ def test_a_restored_nearer_store_is_noticed_and_reads_its_own_writes_back(near: 
     assert (report.verified, report.pulled) == (True, 1)
     assert not drive(older.kv.view(PARTITION)).gone_back
     agreed(older, far)
+
+
+def test_a_restored_nearer_store_reads_its_own_writes_back_while_others_keep_the_farther_one_busy(
+    near: Store, far: Store
+) -> None:
+    """The changelog brings them, as long as nothing is verified: a descent waits until nobody else writes."""
+    run(near, far)
+    backup = image(near)
+    near.save_many(["oslo.1", "oslo.2"])
+    run(near, far)
+    older = restored(near, backup, 3)
+    busy = Hooked(far.kv, before={"roots": lambda _: far.save("oslo.busy")})
+    report = run(older, far, over=busy)
+    assert (report.verified, report.descended) == (None, 0)
+    assert older.held().keys() >= {"oslo.1", "oslo.2"}
+
+
+def test_a_restored_nearer_store_reads_its_own_writes_back_in_whichever_run_gets_through(
+    near: Store, far: Store
+) -> None:
+    run(near, far)
+    backup = image(near)
+    near.save("oslo.1")
+    run(near, far)
+    older = restored(near, backup, 3)
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailableError("cut")
+
+    with pytest.raises(StoreUnavailableError):
+        run(older, far, over=Hooked(far.kv, before={"changes": fail}))
+    busy = Hooked(far.kv, before={"roots": lambda _: far.save("oslo.busy")})
+    assert run(older, far, over=busy).verified is None
+    assert "oslo.1" in older.held()
 
 
 def test_strangers_are_buried_whatever_their_number(near: Store, far: Store) -> None:

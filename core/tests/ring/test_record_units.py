@@ -10,6 +10,7 @@ from core.tests.ring.stage import PARTITION, SENSORS, Store, drive, ids, link, r
 from msgspec.structs import replace
 
 from tierfold.abc.syncable import (
+    Accept,
     ConflictEntry,
     Keep,
     LinkState,
@@ -21,7 +22,7 @@ from tierfold.abc.syncable import (
 )
 from tierfold.clock import DAY_MS
 from tierfold.digest import Hasher, sum_bytes
-from tierfold.errors import ConfigError, CorruptDataError, StoreFormatError
+from tierfold.errors import ConfigError, CorruptDataError, LinkFencedError, StoreFormatError
 from tierfold.kv import store as kv_store
 from tierfold.kv.memory import MemoryEngine
 from tierfold.kv.store import KvStore
@@ -101,6 +102,21 @@ def test_another_program_cannot_link_the_store_elsewhere_while_its_lease_lasts(s
     link(store, Store(2))
     with pytest.raises(ConfigError, match="at most one upstream"):
         drive(store.kv.lease("another link", b"another program", 60))
+
+
+def test_the_lease_of_a_program_that_is_gone_is_taken_over_at_once_and_fences_it_off() -> None:
+    gone: set[bytes] = set()
+    kv = KvStore(MemoryEngine("new"), replace(fake_context(), is_gone=gone.__contains__))
+    drive(kv.identify())
+    first = drive(kv.lease("up", b"killed", 60))
+    assert drive(kv.lease("up", b"heir", 60)) is None
+    gone.add(b"killed")
+    taken = drive(kv.lease("up", b"heir", 60))
+    assert first is not None
+    assert taken is not None
+    assert (taken.holder, taken.token) == (b"heir", first.token + 1)
+    with pytest.raises(LinkFencedError):
+        drive(kv.mark_partition(PARTITION, PartitionMarks(presence="present"), first.token))
 
 
 def test_link_states_are_forgotten_in_the_transaction_that_attaches(store: Store) -> None:
@@ -322,8 +338,16 @@ def test_a_segment_row_of_another_segment_is_noticed(store: Store) -> None:
 def test_a_changelog_entry_without_its_row_is_noticed(store: Store) -> None:
     store.save("oslo.1")
     delete(store, RECORD + SEGMENT_1 + KEY)
+    assert drive(store.kv.changes(SENSORS, None, 1000, None)).damaged == (KEY,)
+
+
+def test_nothing_is_taken_for_delivered_past_a_row_that_is_gone(store: Store) -> None:
+    token = link(store, Store(2))
+    _, sent = store.save("oslo.1"), store.save("oslo.2")
+    delete(store, RECORD + SEGMENT_1 + KEY)
+    accept = Accept(store.kv._opened.hasher("Sensor").key(b"oslo.2"), sent.hash, deleted=False)
     with pytest.raises(CorruptDataError, match="changelog"):
-        drive(store.kv.changes(SENSORS, None, 1000, None))
+        drive(store.kv.settle(SENSORS, Settlement((accept,)), token))
 
 
 def test_a_changelog_entry_that_names_another_row_is_noticed(store: Store) -> None:
@@ -331,8 +355,8 @@ def test_a_changelog_entry_that_names_another_row_is_noticed(store: Store) -> No
     store.save("oslo.2")
     with store.writing() as session:
         session.txn.put(CHANGELOG + SEGMENT_1 + seq_key(2), KEY)
-    with pytest.raises(CorruptDataError, match="changelog"):
-        drive(store.kv.changes(SENSORS, None, 1000, None))
+    changes = drive(store.kv.changes(SENSORS, None, 1000, None))
+    assert ([record.id for record in changes.records], changes.damaged) == (["oslo.1"], (KEY,))
 
 
 def test_a_tombstone_index_entry_without_a_tombstone_is_noticed(store: Store) -> None:

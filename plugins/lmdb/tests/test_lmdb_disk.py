@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,13 @@ import pytest
 from tierfold.errors import StoreFullError
 from tierfold_lmdb.engine import LmdbEngine
 from tierfold_lmdb.options import LmdbOptions
+
+
+def require(found: object, what: str) -> None:
+    """Skip where the machine lacks something. Where everything must be proven that is a failure."""
+    if not found:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"this needs {what}")
+
 
 WORK = """
 import itertools, os, resource, signal, subprocess, sys
@@ -61,19 +69,60 @@ engine = LmdbEngine(sys.argv[1] + "/store", LmdbOptions(min_free_bytes=0))
 check(count + 200)
 """
 
-own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
-needs_mounts = pytest.mark.skipif(
-    not shutil.which("unshare")
-    or subprocess.run([*own_mounts, "true"], capture_output=True, check=False).returncode != 0,
-    reason="this machine does not let a program have mounts of its own",
-)
+
+@pytest.fixture
+def own_mounts() -> list[str]:
+    """What lets a program have a disk of its own: root may mount, anybody else only in a namespace of users."""
+    require(shutil.which("unshare"), "unshare; install it, for example with `apt-get install util-linux`")
+    for names in (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"]):
+        if subprocess.run([*names, "true"], capture_output=True, check=False).returncode == 0:
+            return names
+    require(None, "mounts of its own; run the tests as root, or allow namespaces of users")
+    return []
 
 
-@needs_mounts
+@pytest.fixture
+def failing_disk() -> Callable[[str, str], list[str]]:
+    """What makes the calls of a program fail, by name and number."""
+    require(shutil.which("strace"), "strace; install it, for example with `apt-get install strace`")
+
+    def fail(call: str, moment: str) -> list[str]:
+        inject = f"inject={call}:error=EIO:when={moment}"
+        return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
+
+    return fail
+
+
 def test_a_full_disk_loses_nothing_and_is_over_when_there_is_room(
-    tmp_path: Path, run_script: Callable[..., str]
+    tmp_path: Path, run_script: Callable[..., str], own_mounts: list[str]
 ) -> None:
     assert run_script(WORK + SMALL_DISK, tmp_path, before=own_mounts).split() == ["StoreFullError"] * 2
+
+
+WITH_THE_DRIVER_ALONE = """
+import lmdb, os, subprocess, sys
+
+def write(number):
+    with environment.begin(write=True) as txn:
+        txn.put(b"%06d" % number, os.urandom(1000))
+"""
+
+SMALL_DISK_WITH_THE_DRIVER_ALONE = """
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", sys.argv[1]], check=True)
+environment = lmdb.Environment(sys.argv[1], map_size=2**30)
+try:
+    for number in range(10_000):
+        write(number)
+except lmdb.Error as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_the_driver_itself_takes_a_full_disk_for_a_broken_one(
+    tmp_path: Path, run_script: Callable[..., str], own_mounts: list[str]
+) -> None:
+    said = run_script(WITH_THE_DRIVER_ALONE + SMALL_DISK_WITH_THE_DRIVER_ALONE, tmp_path, before=own_mounts)
+    assert said == "Error mdb_txn_commit: Input/output error\n"
 
 
 SMALL_FILES = """
@@ -120,24 +169,39 @@ with engine.read() as (_, view):
 """
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="only strace makes a disk fail")
 @pytest.mark.parametrize(
     ("call", "moment"),
     [("fdatasync", "4"), ("writev", "4"), ("pwrite64", "5"), ("pwrite64", "5..8")],
     ids=["sync", "data", "meta", "meta for a while"],
 )
 def test_a_failing_disk_fails_its_writes_and_the_engine_goes_on(
-    tmp_path: Path, run_script: Callable[..., str], call: str, moment: str
+    tmp_path: Path,
+    run_script: Callable[..., str],
+    failing_disk: Callable[[str, str], list[str]],
+    call: str,
+    moment: str,
 ) -> None:
-    fault = [
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        f"trace={call}",
-        "-e",
-        f"inject={call}:error=EIO:when={moment}",
-    ]
-    assert set(run_script(WORK + BROKEN_DISK, tmp_path, before=fault).split()) == {"StoreUnavailableError"}
+    said = run_script(WORK + BROKEN_DISK, tmp_path, before=failing_disk(call, moment))
+    assert set(said.split()) == {"StoreUnavailableError"}
+
+
+BROKEN_DISK_WITH_THE_DRIVER_ALONE = """
+environment = lmdb.Environment(sys.argv[1])
+for number in range(5):
+    try:
+        write(number)
+    except lmdb.Error as error:
+        print(type(error).__name__)
+try:
+    environment.begin()
+except lmdb.Error as error:
+    print(type(error).__name__)
+"""
+
+
+def test_with_the_driver_alone_one_failed_write_of_its_meta_page_ends_writing_and_reading(
+    tmp_path: Path, run_script: Callable[..., str], failing_disk: Callable[[str, str], list[str]]
+) -> None:
+    script = WITH_THE_DRIVER_ALONE + BROKEN_DISK_WITH_THE_DRIVER_ALONE
+    said = run_script(script, tmp_path, before=failing_disk("pwrite64", "5")).split()
+    assert said == ["Error", "PanicError", "PanicError", "PanicError"]

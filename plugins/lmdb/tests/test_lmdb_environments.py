@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from tierfold.errors import ConfigError, StoreClosedError, StoreFormatError
+from tierfold.errors import ConfigError, StoreClosedError, StoreFormatError, StoreUnavailableError
 from tierfold_lmdb.engine import LmdbEngine
 from tierfold_lmdb.options import Durability, LmdbOptions
 
@@ -80,9 +81,32 @@ def test_a_location_that_is_no_path_is_refused(location: str) -> None:
 
 @pytest.mark.parametrize("location", ["file", "file/store"])
 def test_a_location_at_or_under_a_file_is_refused(tmp_path: Path, location: str) -> None:
+    """It may be away tomorrow, so it is no error of what was asked for."""
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="not a directory"):
+    with pytest.raises(StoreUnavailableError, match="not a directory"):
         LmdbEngine(str(tmp_path / location))
+
+
+def test_a_missing_location_is_called_so() -> None:
+    with pytest.raises(ConfigError, match="names no directory"):
+        LmdbEngine("")
+
+
+def test_a_tilde_is_the_home_directory_and_a_variable_is_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for location in ("~/store", "$HOME/store", "./~/store"):
+        LmdbEngine(location).close()
+    stores = sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("data.mdb"))
+    assert stores == ["$HOME/store", "home/store", "~/store"]
+
+
+def test_the_home_of_nobody_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"written \./~nobody-of-this-name/store"):
+        LmdbEngine("~nobody-of-this-name/store")
 
 
 @pytest.fixture
@@ -150,3 +174,31 @@ def test_a_file_of_the_other_format_is_refused(tmp_path: Path) -> None:
     lmdb.Environment(str(tmp_path), lib_version=1).close()
     with pytest.raises(StoreFormatError):
         LmdbEngine(str(tmp_path))
+
+
+def test_nothing_is_written_to_a_file_that_was_deleted(tmp_path: Path) -> None:
+    """It would be gone with the last process that has it open. What was read before can still be read."""
+    engine = LmdbEngine(str(tmp_path / "store"))
+    txn = engine.begin()
+    txn.put(b"key", b"value")
+    txn.commit()
+    shutil.rmtree(tmp_path / "store")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError, match="deleted"):
+            engine.begin()
+    with engine.read() as (_, view):
+        assert view.get(b"key") == b"value"
+    engine.close()
+
+
+def test_a_store_that_was_moved_while_it_is_open_is_written_to(tmp_path: Path) -> None:
+    engine = LmdbEngine(str(tmp_path / "store"))
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    txn = engine.begin()
+    txn.put(b"key", b"value")
+    txn.commit()
+    engine.close()
+    engine = LmdbEngine(str(tmp_path / "elsewhere"))
+    with engine.read() as (_, view):
+        assert view.get(b"key") == b"value"
+    engine.close()

@@ -1,7 +1,11 @@
-"""A data file that was cut short is refused: mapping it would end the process. One that only looks short is not."""
+"""R13: a data file that was cut short is refused, for mapping it would end the process.
+
+One that only looks short is not.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -60,12 +64,46 @@ def test_without_the_check_a_truncated_file_kills_the_process(tmp_path: Path) ->
         check_length(data)
 
 
-@pytest.mark.parametrize("kept", [1, 100, PAGE, PAGE + 100, 2 * PAGE])
+@pytest.mark.parametrize("kept", [0, 1, 100, PAGE, PAGE + 100, 2 * PAGE])
 def test_a_file_cut_within_its_meta_pages_is_refused(tmp_path: Path, kept: int) -> None:
     data = fill(tmp_path / "store")
     os.truncate(data, kept)
     with pytest.raises(CorruptDataError):
         check_length(data)
+
+
+def test_an_empty_file_is_not_taken_for_a_new_store(tmp_path: Path) -> None:
+    data = fill(tmp_path / "store")
+    os.truncate(data, 0)
+    with pytest.raises(CorruptDataError, match="empty"):
+        LmdbEngine(str(tmp_path / "store"))
+    assert data.stat().st_size == 0
+
+
+WATCH = """
+import os, sys
+while not os.path.exists(sys.argv[1]):
+    pass
+print(os.stat(sys.argv[1]).st_size)
+"""
+
+
+def test_a_new_file_is_never_seen_empty(tmp_path: Path) -> None:
+    """By another process that waits for it, nor after a crash."""
+    data = tmp_path / "store" / "data.mdb"
+    with subprocess.Popen([sys.executable, "-c", WATCH, str(data)], stdout=subprocess.PIPE, text=True) as watcher:
+        LmdbEngine(str(data.parent)).close()
+        assert int(watcher.communicate()[0]) >= 2 * PAGE
+    assert sorted(path.name for path in data.parent.iterdir()) == ["data.mdb", "lock.mdb"]
+    assert data.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_is_created_where_files_have_one_name_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert fill(tmp_path / "store").stat().st_size > 0
 
 
 def test_a_file_shorter_than_its_last_page_is_whole_when_the_rest_is_free(tmp_path: Path) -> None:
@@ -117,9 +155,7 @@ def test_what_is_accepted_can_be_read_to_its_end(tmp_path: Path) -> None:
         assert subprocess.run([sys.executable, "-c", READ_ALL, str(copy)], check=False).returncode == 0
 
 
-def test_a_missing_or_empty_file_is_whole(tmp_path: Path) -> None:
-    check_length(tmp_path / "data.mdb")
-    (tmp_path / "data.mdb").touch()
+def test_a_missing_file_is_whole(tmp_path: Path) -> None:
     check_length(tmp_path / "data.mdb")
 
 

@@ -1,9 +1,11 @@
-"""Network file systems are found in the table of mounts and refused."""
+"""R13: network file systems are found in the table of mounts and refused."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from tierfold.errors import ConfigError
@@ -89,3 +91,25 @@ def test_a_link_to_a_network_file_system_is_followed(on_nfs: Path, tmp_path: Pat
 def test_without_a_table_of_mounts_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mounts, "_MOUNTS", tmp_path / "missing")
     LmdbEngine(str(tmp_path / "store")).close()
+
+
+WRITE_B = """
+import lmdb, sys
+with lmdb.Environment(sys.argv[1]) as environment, environment.begin(write=True) as txn:
+    txn.put(b"b", b"acknowledged")
+"""
+
+
+def test_the_driver_itself_loses_acknowledged_writes_of_a_machine_whose_locks_it_does_not_see(
+    tmp_path: Path, run_script: Callable[..., str]
+) -> None:
+    """Two names of one file with a lock each: what two machines see of a directory that they share."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    with lmdb.Environment(str(one)) as environment:
+        other.mkdir()
+        (other / "data.mdb").hardlink_to(one / "data.mdb")
+        with environment.begin(write=True) as txn:
+            run_script(WRITE_B, other)
+            txn.put(b"a", b"acknowledged")
+    with lmdb.Environment(str(other)) as environment, environment.begin() as txn:
+        assert list(txn.cursor()) == [(b"a", b"acknowledged")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tierfold.dsn import parse_dsn
-from tierfold.errors import ConfigError, StoreClosedError
+from tierfold.errors import ConfigError, StoreClosedError, StoreFullError
 from tierfold.model import SegmentName, Write
 from tierfold.spi import LocalStore
 from tierfold.testing.fakes import fake_context
@@ -34,6 +34,45 @@ def test_the_query_of_a_url_becomes_options() -> None:
 def test_an_option_that_does_not_fit_is_refused(query: str) -> None:
     with pytest.raises(ConfigError):
         parse_dsn(f"lmdb:/data?{query}", STORES)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("map_bytes=-5", "map_bytes is -5"),
+        ("map_bytes=0", "map_bytes is 0"),
+        ("map_bytes=1", "map_bytes is 1"),
+        (f"map_bytes={2**63}&max_map_bytes={2**63}", "map_bytes is"),
+        ("max_map_bytes=1048576", "max_map_bytes 1048576"),
+        ("map_bytes=2097152&max_map_bytes=1048576", "map_bytes is 2097152 and max_map_bytes 1048576"),
+        ("max_readers=0", "max_readers is 0"),
+        (f"max_readers={2**31}", "max_readers is"),
+        ("min_free_bytes=-1", "min_free_bytes is -1"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_before_anything_is_opened(query: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        parse_dsn(f"lmdb:/data?{query}", STORES)
+
+
+def test_a_program_that_makes_options_itself_is_told_the_same() -> None:
+    with pytest.raises(ConfigError, match="max_readers is 0"):
+        LmdbOptions(max_readers=0)
+
+
+@pytest.mark.parametrize("options", [LmdbOptions(map_bytes=64 * 1024), LmdbOptions(max_readers=1)])
+@pytest.mark.anyio
+async def test_the_least_that_is_allowed_holds_a_store(tmp_path: Path, options: LmdbOptions) -> None:
+    async with open_lmdb(str(tmp_path), options, fake_context(seed=1)) as store:
+        await store.write([Write(SEGMENT, "oslo.1", bytes(100_000))])
+
+
+@pytest.mark.anyio
+async def test_a_map_that_may_not_grow_names_the_option(tmp_path: Path) -> None:
+    options = LmdbOptions(map_bytes=256 * 1024, max_map_bytes=512 * 1024)
+    async with open_lmdb(str(tmp_path), options, fake_context(seed=1)) as store:
+        with pytest.raises(StoreFullError, match="max_map_bytes=524288"):
+            await store.write([Write(SEGMENT, "oslo.1", bytes(1_000_000))])
 
 
 @pytest.mark.anyio

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import TimeoutExpired
-from threading import Event, Thread
+from threading import Event, Lock, Thread
+from typing import Any, cast
 
 import pytest
 
@@ -91,6 +92,51 @@ def test_two_engines_on_a_file_take_turns(engine: LmdbEngine, tmp_path: Path) ->
     txn.commit()
     thread.join(10)
     assert begun.is_set()
+    other.close()
+
+
+class AskedFor:
+    """A lock that tells when somebody wants it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.wanted = Event()
+
+    def acquire(self, *, timeout: float = -1) -> bool:
+        self.wanted.set()
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def test_who_waits_to_write_while_the_file_is_opened_anew_writes_to_the_new_opening(
+    engine: LmdbEngine, tmp_path: Path
+) -> None:
+    """The waiting one once met the closed environment and reported a closed store."""
+    other, environment = LmdbEngine(str(tmp_path)), engine._environment
+    environment._writing = cast(Any, lock := AskedFor())
+    outcome: list[object] = []
+
+    def write() -> None:
+        try:
+            txn = other.begin()
+            txn.put(b"a", b"1")
+            txn.commit()
+        except StoreError as error:
+            outcome.append(error)
+
+    thread = Thread(target=write)
+
+    def open_anew() -> None:
+        lock.wanted.clear()
+        thread.start()
+        lock.wanted.wait(10)
+        environment._reopen()
+
+    assert environment._when_quiet(open_anew)
+    thread.join(10)
+    assert (outcome, engine.fetch(b"a")) == ([], (1, b"1"))
     other.close()
 
 

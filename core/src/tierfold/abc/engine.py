@@ -92,7 +92,8 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """E16: idempotent; waits for nobody."""
+        """E16: idempotent; waits for nobody. A write transaction that is still open never happens, and holds up nobody
+        who opens the same data again."""
 
 
 class DurableEngine(Engine):

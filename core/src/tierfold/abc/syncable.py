@@ -60,7 +60,7 @@ ZERO_SUM: Final = bytes(16)
 
 
 class Identity(Struct, frozen=True):
-    """Who a store is. ``kind`` says whether its content outlives the process."""
+    """Who a store is. ``durable``: its content outlives the process."""
 
     store: StoreId
     durable: bool
@@ -102,26 +102,36 @@ class SegmentRoots(Struct, frozen=True):
 
 
 class Roots(Struct, frozen=True):
-    """Roots of every segment of a partition, and the feed token."""
+    """Roots of every segment of a partition."""
 
     segments: Mapping[SegmentName, SegmentRoots]
 
 
 class Changes(Struct, frozen=True):
-    """A page of a segment's changelog in commit order. ``position`` covers the rows the echo filter left out."""
+    """A page of a segment's changelog in commit order. ``position`` covers the rows the echo filter left out.
+
+    Attributes:
+        damaged: Record keys of rows that fail their checksum.
+    """
 
     records: tuple[Record, ...]
     position: Position
     more: bool
+    damaged: tuple[bytes, ...] = ()
 
 
 class Scan(Struct, frozen=True):
-    """A page of a segment in key order, tombstones above the horizon included; ``after`` resumes behind it."""
+    """A page of a segment in key order, tombstones above the horizon included; ``after`` resumes behind it.
+
+    Attributes:
+        damaged: Record keys of rows that fail their checksum.
+    """
 
     records: tuple[Record, ...]
     after: bytes
     more: bool
     position: Position
+    damaged: tuple[bytes, ...] = ()
 
 
 class Leaves(Struct, frozen=True):
@@ -132,6 +142,7 @@ class Leaves(Struct, frozen=True):
 
     children: Mapping[str, tuple[bytes, ...]]
     counts: Mapping[str, int]
+    position: Position
 
 
 class Heads(Struct, frozen=True):
@@ -139,13 +150,19 @@ class Heads(Struct, frozen=True):
 
     heads: tuple[tuple[bytes, bytes], ...]
     horizon: int
+    position: Position
 
 
 class Rows(Struct, frozen=True):
-    """Records by record key; missing ones and tombstones below the horizon are left out."""
+    """Records by record key; missing ones and tombstones below the horizon are left out.
+
+    Attributes:
+        damaged: Record keys of rows that fail their checksum: they are not missing.
+    """
 
     records: Mapping[bytes, Record]
     position: Position
+    damaged: tuple[bytes, ...] = ()
 
 
 class Push(Struct, frozen=True, gc=False):
@@ -177,7 +194,7 @@ class Applied(Struct, frozen=True):
         accepted: Stored, or there already.
         refused: The current record, or None where there is none.
         deferred: Stamp too far ahead of the clock: (ms since 1970 until when, current record or None).
-        bad: Refused for ever: the hash does not fit the content; key and reason.
+        bad: Refused: the hash does not fit the content, or the row that is here is damaged; key and reason.
         closed: The whole batch was refused: unregistered peer, or a number that was applied or closed before.
     """
 
@@ -251,7 +268,8 @@ class SyncableStore(EntityStore):
     """The farther side of a link. Segment by segment, so that stores without wide transactions can keep it too.
 
     L1: every answer about a segment carries its position and is refused with `PartitionUnavailableError` while the
-    partition is not present, in the middle of a run too.
+    partition is not present, in the middle of a run too. L23: a row that fails its checksum is left out of an answer
+    and named in it, and the rest is given.
     """
 
     @abstractmethod
@@ -368,10 +386,15 @@ class NearRow(Struct, frozen=True, gc=False):
 
 
 class NearRows(Struct, frozen=True):
-    """Rows in changelog order or by key, with the segment's position in the same snapshot."""
+    """Rows in changelog order or by key, with the segment's position in the same snapshot.
+
+    Attributes:
+        damaged: Record keys of rows that fail their checksum.
+    """
 
     rows: tuple[NearRow, ...]
     position: Position
+    damaged: tuple[bytes, ...] = ()
 
 
 class LinkState(Struct, frozen=True):
@@ -528,13 +551,17 @@ class LinkLease(Struct, frozen=True):
 class NearerStore(SyncableStore):
     """The nearer side of a link: keeps the link's state in the same transactions as the rows it speaks of.
 
+    N23: a row that fails its checksum is left out of an answer and named in it.
     N1: every method that takes ``token`` checks it in its own transaction and raises `LinkFencedError` when the lease
     has passed to another holder.
     """
 
     @abstractmethod
     async def lease(self, link: str, holder: bytes, ttl_s: float) -> LinkLease | None:
-        """N2: take or renew the lease of the link; None while another holder's is valid."""
+        """N2: take or renew the lease of the link; None while another holder's is valid.
+
+        That of a program which has certainly ended (`OpenContext.is_gone`) is not.
+        """
 
     @abstractmethod
     async def release(self, link: str, holder: bytes) -> None:
@@ -547,6 +574,10 @@ class NearerStore(SyncableStore):
         From then on the store has an upstream: partitions that nobody hydrated are unknown rather than present.
         Another upstream than before marks all partitions unknown and forgets the link state; rows stay, undelivered.
         """
+
+    @abstractmethod
+    def upstream(self) -> StoreId | None:
+        """N22: the store that was attached last, by whichever program; None while none ever was; inline."""
 
     @abstractmethod
     def expect_upstream(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -38,6 +38,7 @@ class EntityAdapter(Struct, Generic[T], frozen=True):
         fields_of: (entity, names) -> those of its fields that it has, for key strategies and id templates.
         to_document: The raw document, system fields included.
         from_document: The inverse; system fields that are missing have their defaults.
+        names: The names of all fields; None = any.
         merge: (stored payload, new payload) -> what a save stores, if the class may know less than was stored.
     """
 
@@ -51,6 +52,7 @@ class EntityAdapter(Struct, Generic[T], frozen=True):
     fields_of: Callable[[T, tuple[str, ...]], Mapping[str, object]]
     to_document: Callable[[T], dict[str, Any]]
     from_document: Callable[[Mapping[str, Any]], T]
+    names: Collection[str] | None = None
     merge: Merge | None = None
 
 

@@ -22,7 +22,7 @@ def document_adapter(declared: Declared) -> EntityAdapter[dict[str, Any]]:
     """
     return EntityAdapter(
         declared=declared,
-        dump=_dump,
+        dump=_dump_own,
         load=_load,
         fill=_fill,
         id_of=lambda document: document.get("id", ""),
@@ -32,6 +32,13 @@ def document_adapter(declared: Declared) -> EntityAdapter[dict[str, Any]]:
         to_document=_checked,
         from_document=_checked,
     )
+
+
+def _dump_own(document: dict[str, Any]) -> bytes:
+    """The system fields are filled into the document itself, which not every mapping lets happen."""
+    if not isinstance(document, dict):
+        raise ValidationError(f"Expected `dict`, got `{type(document).__name__}`")
+    return _dump(document)
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ from typing import Final, Never, TypeVar, dataclass_transform
 
 from tierfold.abc.keys import KeyStrategy
 from tierfold.entities.declaration import Declared, check_fields, declare
+from tierfold.entities.placeholders import check_placeholders
 from tierfold.entities.system import EPOCH
 from tierfold.errors import ConfigError
 
@@ -55,7 +56,7 @@ class Entity:
 
 
 def entity(
-    *,
+    *without_parentheses: Never,
     name: str | None = None,
     partition: str | KeyStrategy | None = None,
     id: str | None = None,
@@ -78,6 +79,9 @@ def entity(
     Raises:
         ConfigError: Something in the declaration cannot be.
     """
+
+    if without_parentheses:
+        raise ConfigError("entity takes keywords; write `@tierfold.entity()` with parentheses above the class")
 
     def decorate(cls: type[T]) -> type[T]:
         _refuse(cls, unknown)
@@ -115,6 +119,7 @@ def _attach(
 ) -> None:
     declared = _declared(cls, cls.__name__ if name is None else name, partition, id, conflict, schema)
     check_fields(declared, [item.name for item in fields(cls)])
+    check_placeholders(declared.declaration, cls)
     setattr(cls, _ATTRIBUTE, declared)
 
 

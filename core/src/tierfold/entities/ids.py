@@ -7,7 +7,7 @@ key, ``<prefix>.<logical key>``: the prefix belongs to the deployment and is par
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tierfold.errors import ConfigError, ValidationError
@@ -22,7 +22,9 @@ __all__ = [
     "entity_key",
     "escape",
     "logical_key",
+    "made_of",
     "new_suffixes",
+    "not_an_id",
     "split_id",
 ]
 
@@ -38,6 +40,7 @@ _SYMBOL_OF_BYTE: Final = _ALPHABET * 4
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUFFIX: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEY: Final = re.compile(r"[A-Za-z0-9_%-]+(?:\.[A-Za-z0-9_%-]+)*")
+_SHOWN: Final = 64
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -64,11 +67,22 @@ def split_id(id: str) -> tuple[str, str]:
     Raises:
         ValidationError: The text is no id.
     """
-    key, dot, suffix = id.rpartition(".")
+    try:
+        key, dot, suffix = id.rpartition(".")
+    except (AttributeError, TypeError):
+        raise not_an_id(id) from None
     if not dot or not _SUFFIX.fullmatch(suffix) or len(key) > KEY_LIMIT or not _KEY.fullmatch(key):
-        reason = "an id is '<logical key>.<suffix>' with a suffix of 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"
-        raise ValidationError(reason, path="$.id", id=id)
+        raise not_an_id(id)
     return key, suffix
+
+
+def not_an_id(value: object) -> ValidationError:
+    """The error for what stands where an id should."""
+    if isinstance(value, str):
+        reason = "an id is '<logical key>.<suffix>' with a suffix of 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"
+        return ValidationError(reason, path="$.id", id=value)
+    hint = "; pass its `id`" if hasattr(value, "id") else ""
+    return ValidationError(f"an id is `str`, not `{type(value).__name__}`{hint}", path="$.id")
 
 
 def check_key(key: str, path: str = "$") -> str:
@@ -79,7 +93,9 @@ def check_key(key: str, path: str = "$") -> str:
     """
     if len(key) > KEY_LIMIT or not _KEY.fullmatch(key):
         allowed = "A-Z, a-z, 0-9, '_', '-' and '%', in segments joined by '.'"
-        raise ValidationError(f"a logical key has 1 to {KEY_LIMIT} characters of {allowed}", path=path)
+        raise ValidationError(
+            f"a logical key has 1 to {KEY_LIMIT} characters of {allowed}, not {_shown(key)}", path=path
+        )
     return key
 
 
@@ -90,8 +106,21 @@ def check_suffix(suffix: str, path: str = "$") -> str:
         ValidationError: It is none.
     """
     if not _SUFFIX.fullmatch(suffix):
-        raise ValidationError("the suffix of an id has 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'", path=path)
+        allowed = "1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"
+        raise ValidationError(f"the suffix of an id has {allowed}, not {_shown(suffix)}", path=path)
     return suffix
+
+
+def made_of(error: ValidationError, fields: Sequence[str]) -> ValidationError:
+    """The error of a check, about a text that was made of these fields."""
+    if len(fields) == 1:
+        return ValidationError(error.reason, path=f"$.{fields[0]}")
+    return ValidationError(f"{error.reason} (made of {', '.join(fields) or 'no field'})")
+
+
+def _shown(text: str) -> str:
+    """What is wrong with a text shows in itself, unless it is its length."""
+    return repr(text) if len(text) <= _SHOWN else f"{len(text)}, as {text[:_SHOWN]!r}…"
 
 
 def check_prefix(prefix: str) -> str:

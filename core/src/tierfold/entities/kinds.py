@@ -165,8 +165,9 @@ class UnionKind(Kind):
                 return kind.plain(value, path)
             except ValidationError as error:
                 errors.append(error)
-        deepest = max(errors, key=lambda error: len(error.path))
-        raise deepest if deepest.path != path else unexpected(self.expected, value, path)
+        # A member that knows the value's type, or even looked into it, says more than that it expected another.
+        telling = [error for error in errors if error.path != path or not error.reason.startswith("Expected ")]
+        raise max(telling, key=lambda error: len(error.path)) if telling else unexpected(self.expected, value, path)
 
     def keep(self, stored: object, new: object) -> object:
         for kind in self._kinds:

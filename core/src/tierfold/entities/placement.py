@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 from tierfold.abc.keys import KeyStrategy
 from tierfold.entities.adaptation import EntityAdapter
-from tierfold.entities.ids import check_key, check_prefix, entity_key, new_suffixes, split_id
-from tierfold.entities.templates import suffix_template
+from tierfold.entities.ids import check_key, check_prefix, entity_key, made_of, new_suffixes, not_an_id, split_id
+from tierfold.entities.templates import Template, suffix_template
 from tierfold.errors import ValidationError
 from tierfold.model import SegmentName
 
@@ -57,7 +57,7 @@ class Placement(Generic[T]):
             text = fields.get(self._fields[0])
             if type(text) is str:
                 return self._key_of_text(text)
-        return check_key(self._strategy.partition_of(self._type, fields))
+        return self._checked(self._strategy.partition_of(self._type, fields))
 
     def segment_of_id(self, id: str) -> SegmentName:
         """The segment that an id names.
@@ -65,51 +65,74 @@ class Placement(Generic[T]):
         Raises:
             ValidationError: The text cannot be an id; ``""`` cannot.
         """
-        key, dot, _ = id.rpartition(".")
-        return self.segment_of(key) if dot else self.segment_of(split_id(id)[0])
+        try:
+            return self.segment_of(id.rpartition(".")[0])
+        except (AttributeError, TypeError, ValidationError):
+            raise not_an_id(id) from None
 
-    def place(self, entities: Iterable[T]) -> list[tuple[T, str, SegmentName]]:
+    def id_of(self, entity: T, suffix: str) -> str:
+        """The id that an entity's fields yield. ``suffix`` is what it ends in where no template makes it."""
+        made = None if self._template is None else self._rendered(self._template, entity)
+        return f"{self.key_of(entity)}.{suffix if made is None else made}"
+
+    def place(self, entities: Sequence[T]) -> list[tuple[T, str, SegmentName]]:
         """Each entity with its id and segment, in the order given. New ones get an id, others are checked.
 
         An id is set in the entity itself, or in a copy if its class is frozen, so that repeating a failed save cannot
-        make two of one.
+        make two of one. When one entity is refused, none has got an id.
 
         Raises:
-            ValidationError: An id is none, or names another partition than the fields yield, or a field is unfit.
+            ValidationError: An id is none, or another one than the fields yield, or a field is unfit.
         """
         id_of = self._adapter.id_of
-        found = [(entity, self.key_of(entity)) for entity in entities]
-        suffixes = iter(self._new_suffixes([entity for entity, _ in found if id_of(entity) == ""]))
+        found = [(entity, self.key_of(entity), id_of(entity)) for entity in entities]
+        suffixes = iter(self._new_suffixes([entity for entity, _, id in found if id == ""]))
+        for entity, key, id in found:
+            if id != "":
+                self._check(entity, id, key)
         placed = []
-        for given, key in found:
+        for given, key, _ in found:
             id = id_of(given)  # asked again: an entity that is given twice is not new the second time
             if id == "":
-                new_id = f"{key}.{next(suffixes)}"
-                placed.append((self._adapter.with_id(given, new_id), new_id, self.segment_of(key)))
+                placed.append(self._named(given, key, next(suffixes)))
             else:
-                _check(id, key)
                 placed.append((given, id, self.segment_of(key)))
         return placed
 
+    def _named(self, entity: T, key: str, suffix: str) -> tuple[T, str, SegmentName]:
+        id = f"{key}.{suffix}"
+        return self._adapter.with_id(entity, id), id, self.segment_of(key)
+
     def _new_suffixes(self, entities: list[T]) -> list[str]:
-        if self._template is None:
+        template = self._template
+        if template is None:
             return new_suffixes(len(entities), self._random_bytes) if entities else []
-        names = self._template.fields
-        return [self._template.render(self._adapter.fields_of(entity, names)) for entity in entities]
+        return [self._rendered(template, entity) for entity in entities]
+
+    def _rendered(self, template: Template, entity: T) -> str:
+        return template.render(self._adapter.fields_of(entity, template.fields))
+
+    def _check(self, entity: T, id: object, key: str) -> None:
+        """Refuse an id that is not the one that the entity's fields yield."""
+        if not isinstance(id, str):
+            raise not_an_id(id)
+        named, suffix = split_id(id)
+        if named != key:
+            said = f"names partition {named!r}, the fields yield {key!r}; only `move` changes an entity's partition"
+            raise ValidationError(f"the id {said}", path="$.id", id=id)
+        made = suffix if self._template is None else self._rendered(self._template, entity)
+        if suffix != made:
+            said = f"ends in {suffix!r}, the fields yield {made!r}; only `move` changes a field that is part of the id"
+            raise ValidationError(f"the id {said}", path="$.id", id=id)
 
     def _work_out_key_of_text(self, text: str) -> str:
-        return check_key(self._strategy.partition_of(self._type, {self._fields[0]: text}))
+        return self._checked(self._strategy.partition_of(self._type, {self._fields[0]: text}))
+
+    def _checked(self, key: str) -> str:
+        try:
+            return check_key(key)
+        except ValidationError as error:
+            raise made_of(error, self._fields) from None
 
     def _work_out_segment(self, key: str) -> SegmentName:
         return SegmentName(self._type, entity_key(self._prefix, check_key(key)))
-
-
-def _check(id: object, key: str) -> None:
-    if not isinstance(id, str):
-        raise ValidationError(f"Expected `str`, got `{type(id).__name__}`", path="$.id")
-    named, _ = split_id(id)
-    if named != key:
-        reason = (
-            f"the id names partition {named!r}, the fields yield {key!r}; only `move` changes an entity's partition"
-        )
-        raise ValidationError(reason, path="$.id", id=id)

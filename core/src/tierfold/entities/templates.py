@@ -18,7 +18,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from tierfold.codec import INT_MAX, INT_MIN
-from tierfold.entities.ids import check_key, check_suffix, escape
+from tierfold.entities.ids import check_key, check_suffix, escape, made_of
 from tierfold.errors import ConfigError, ValidationError
 
 __all__ = ["Template", "partition_template", "suffix_template"]
@@ -53,6 +53,8 @@ class Template(Struct, frozen=True):
     Attributes:
         text: As it was written.
         fields: Names of the fields it reads, each once.
+        texts: Those that it takes as they are.
+        times: Those that it takes with a format.
         check: Returns the result if it follows the rules for what the template makes.
     """
 
@@ -60,6 +62,8 @@ class Template(Struct, frozen=True):
     fields: tuple[str, ...]
     pieces: tuple[_Piece, ...]
     check: Callable[[str], str]
+    texts: tuple[str, ...]
+    times: tuple[str, ...]
 
     def render(self, fields: Mapping[str, object]) -> str:
         """Fill in the fields.
@@ -74,7 +78,10 @@ class Template(Struct, frozen=True):
             else:
                 name, text_of = piece
                 parts.append(text_of(fields.get(name), f"$.{name}"))
-        return self.check("".join(parts))
+        try:
+            return self.check("".join(parts))
+        except ValidationError as error:
+            raise made_of(error, self.fields) from None
 
 
 def partition_template(text: str) -> Template:
@@ -110,7 +117,10 @@ def _template(text: str, pieces: list[_Piece], outline: str, check: Callable[[st
     except ValidationError as error:
         raise ConfigError(f"template {text!r}: {error.reason}") from error
     fields = dict.fromkeys(piece[0] for piece in pieces if not isinstance(piece, str))
-    return Template(text, tuple(fields), tuple(pieces), check)
+    read = [(name, format) for _, name, format, _ in _placeholders(text) if name is not None]
+    texts = tuple(name for name, format in read if not format)
+    times = tuple(name for name, format in read if format)
+    return Template(text, tuple(fields), tuple(pieces), check, texts, times)
 
 
 def _parse(text: str, plain: _TextOf) -> tuple[list[_Piece], str]:
@@ -142,7 +152,9 @@ def _placeholders(text: str) -> Iterator[tuple[str, str | None, str | None, str 
 def _plain_text(value: object, path: str) -> str:
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, int) and not isinstance(value, bool) and INT_MIN <= value <= INT_MAX:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not INT_MIN <= value <= INT_MAX:
+            raise ValidationError("an int must fit into 64 bits with sign", path=path)
         return int.__repr__(value)
     if isinstance(value, UUID) or type(value) is date:
         return str(value)

@@ -55,6 +55,7 @@ def typed_adapter(cls: type[T]) -> EntityAdapter[T]:
         fields_of=lambda entity, names: {name: getattr(entity, name) for name in names},
         to_document=typed.to_document,
         from_document=typed.from_document,
+        names=frozenset(own),
         merge=typed.merge,
     )
 

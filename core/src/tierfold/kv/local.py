@@ -31,7 +31,7 @@ from tierfold.layout import (
 )
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
 from tierfold.records import answering, index_reading
-from tierfold.records.answering import record_of
+from tierfold.records.answering import readable_id, record_of
 from tierfold.records.index_units import HoldIndexesUnit, ReleaseIndexesUnit, TendIndexesUnit
 from tierfold.records.indexes import IndexMemo
 from tierfold.records.keeping import DeclareUnit
@@ -62,12 +62,13 @@ class Hashers(dict[str, Hasher]):
 class EmbeddedStore(IndexedStore):
     """Record logic over one engine. Any thread may read and write; see `LocalStore` for what is promised."""
 
-    def __init__(self, engine: Engine, context: OpenContext, payload_limit_bytes: int = PAYLOAD_LIMIT_BYTES) -> None:
+    def __init__(self, engine: Engine, context: OpenContext) -> None:
         self._engine = engine
-        self._limit_bytes = payload_limit_bytes
         self._hashers = Hashers()
         random = context.random_bytes
-        self._opened = Opened(random(8), context.clock, random, self._hashers.__getitem__, StoreMemo(), IndexMemo())
+        hasher = self._hashers.__getitem__
+        memo, indexes = StoreMemo(), IndexMemo()
+        self._opened = Opened(random(8), context.clock, random, hasher, memo, indexes, context.is_gone)
         self._finders: dict[SegmentName, Callable[[str], Record | None]] = {}
         self._present: set[str] | None = None
         self._present_at = (-1, -1)
@@ -80,11 +81,30 @@ class EmbeddedStore(IndexedStore):
     @contextmanager
     def snapshot(self) -> Iterator[Reading]:
         """One consistent view for the length of a ``with`` block without suspension."""
-        with self._engine.read() as (_, txn):
+        with self._naming(), self._engine.read() as (_, txn):
             yield Snapshot(txn, self._opened)
 
     async def run(self, unit: Unit[WriteSession, R]) -> R:
-        return await self._writer.run(unit)
+        with self._naming():
+            return await self._writer.run(unit)
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Say which record is damaged, for the key of its row says nothing to its user."""
+        try:
+            yield
+        except CorruptDataError as error:
+            if error.row is None:
+                raise
+            raise self._named(error, error.row) from None
+
+    def _named(self, error: CorruptDataError, key: bytes) -> CorruptDataError:
+        with self._engine.read() as (_, txn):
+            segment, value = SEGMENT_ROWS.get(txn, key[1:5]), txn.get(key)
+        if segment is None or value is None:
+            return error
+        id = readable_id(self._hashers[segment.type], key, value)
+        return CorruptDataError(error.reason, row=key, type=segment.type, partition=segment.partition, id=id)
 
     def close(self) -> None:
         """Finish what was submitted and close the engine. Idempotent."""
@@ -124,7 +144,7 @@ class EmbeddedStore(IndexedStore):
             if value is None:
                 return None
             if checksum(value, checksum(key)) != residue or value[ID_START : ID_START + len(raw)] != raw:
-                raise _corrupt(key, value)
+                raise self._damage(key, value)
             return Record(type, value[LOCAL_SIZE:-4], value[_HASH_START:LOCAL_SIZE])  # type: ignore[arg-type]
 
         return find
@@ -139,6 +159,9 @@ class EmbeddedStore(IndexedStore):
             key = SEGMENT_NAME + name_key(segment.type, segment.partition)
             number: bytes | None = txn.get(key)
         return b"" if number is None else RECORD + unseal(key, number)
+
+    def _damage(self, key: bytes, value: bytes) -> CorruptDataError:
+        return self._named(_corrupt(key, value), key)
 
     def _fetch_present(self, partition: str, key: bytes) -> bytes | None:
         with self._engine.read() as (at, txn):
@@ -166,7 +189,7 @@ class EmbeddedStore(IndexedStore):
 
     def find_many(self, segment: SegmentName, ids: Iterable[str]) -> dict[str, Record]:
         found: dict[str, Record] = {}
-        with self._engine.read() as (at, txn):
+        with self._naming(), self._engine.read() as (at, txn):
             self._require_present(at, txn, segment.partition)
             state = Snapshot(txn, self._opened).find(segment)
             if state is None:
@@ -176,12 +199,14 @@ class EmbeddedStore(IndexedStore):
                 raw = id.encode()
                 key = prefix + state.hasher.key(raw)
                 value = txn.get(key)
-                if value is not None and not value[LOCAL_SIZE + 32] & 1:
-                    found[id] = _record(segment.type, key, value, raw)
+                if value is not None:
+                    record = _record(segment.type, key, value, raw)  # checked first: damage may look like a delete
+                    if not value[LOCAL_SIZE + 32] & 1:
+                        found[id] = record
         return found
 
     def page(self, segment: SegmentName, after: str | None, limit: int) -> list[Record]:
-        with self._engine.read() as (at, txn):
+        with self._naming(), self._engine.read() as (at, txn):
             self._require_present(at, txn, segment.partition)
             return _page(Snapshot(txn, self._opened), segment, after, limit)
 
@@ -246,7 +271,7 @@ class EmbeddedStore(IndexedStore):
 
     async def declare(self, type: str, declaration: bytes) -> bytes:
         known = self.declared(type)
-        return await self._writer.run(DeclareUnit(type, declaration)) if known is None else known
+        return await self.run(DeclareUnit(type, declaration)) if known is None else known
 
     def declared(self, type: str) -> bytes | None:
         with self.snapshot() as reading:
@@ -258,15 +283,16 @@ class EmbeddedStore(IndexedStore):
             return {row.name: row.declaration for _, row in TYPE_ROWS.rows(reading.txn)}
 
     async def write(self, writes: Sequence[Write]) -> Commit:
-        return await self._writer.run(self._unit(writes))
+        return await self.run(self._unit(writes))
 
     def write_blocking(self, writes: Sequence[Write], *, timeout_s: float | None = None) -> Commit:
-        return self._writer.run_blocking(self._unit(writes), timeout_s)
+        with self._naming():
+            return self._writer.run_blocking(self._unit(writes), timeout_s)
 
     def _unit(self, writes: Sequence[Write]) -> SaveUnit:
         for write in writes:
-            if write.payload is not None and len(write.payload) > self._limit_bytes:
-                raise PayloadTooLargeError(len(write.payload), self._limit_bytes, write.id)
+            if write.payload is not None and len(write.payload) > PAYLOAD_LIMIT_BYTES:
+                raise PayloadTooLargeError(len(write.payload), PAYLOAD_LIMIT_BYTES, write.id)
         return SaveUnit(writes, self._hashers)
 
     def clock_ahead_ms(self) -> int:
@@ -309,5 +335,5 @@ def _record(type: str, key: bytes, value: bytes, id: bytes) -> Record:
 
 def _corrupt(key: bytes, value: bytes) -> CorruptDataError:
     if crc32(value, crc32(key)) != RESIDUE:
-        return CorruptDataError(f"row {key.hex()} fails its checksum")
-    return CorruptDataError(f"row {key.hex()} is not of the id that was asked for")
+        return CorruptDataError(f"row {key.hex()} fails its checksum", row=key)
+    return CorruptDataError(f"row {key.hex()} is not of the id that was asked for", row=key)

@@ -187,6 +187,11 @@ class KvStore(EmbeddedStore, NearerStore):
         self.follow_upstream()
         return far
 
+    def upstream(self) -> StoreId | None:
+        with self.snapshot() as reading:
+            link = reading.link
+            return StoreId(link.upstream) if link is not None and link.upstream else None
+
     def expect_upstream(self) -> None:
         self._opened.expects_upstream = True
         self._roots.clear()

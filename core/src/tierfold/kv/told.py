@@ -116,7 +116,7 @@ def _changes_between(reading: Reading, first: int, last: int) -> list[Change]:
         row = SEGMENT_ROWS.get(reading.txn, number)
         state = reading.find(SegmentName(row.type, row.partition)) if row else None
         if state is not None:
-            for _, entry in changed_rows(reading, state, first, last):
+            for _, entry in changed_rows(reading, state, first, last, damaged=[]):
                 origin: Origin = "sync" if entry.via == UP else "local"
                 found.append((entry.seq, _change(state.name, origin, entry.content, entry.hash)))
     return [change for _, change in sorted(found, key=lambda pair: pair[0])]

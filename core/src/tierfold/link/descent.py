@@ -5,29 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tierfold.abc.syncable import Heads, NearerStore, SegmentRoots, SyncableStore
-from tierfold.model import SegmentName
+from msgspec import Struct
 
-__all__ = ["differing_keys"]
+from tierfold.abc.syncable import Heads, NearerStore, SegmentRoots, SyncableStore
+from tierfold.model import Position, SegmentName
+
+__all__ = ["Difference", "differing_keys"]
 
 _LIST_BELOW: Final = 256
 """A range with fewer records than this is listed 16-fold finer instead of summed: about 16 heads a list."""
 _DIGITS: Final = "0123456789abcdef"
 
 
+class Difference(Struct, frozen=True):
+    """Record keys, ascending, with the farther side's horizon and position when they were compared."""
+
+    keys: list[bytes]
+    horizon: int
+    position: Position
+
+
 async def differing_keys(
     near: NearerStore, far: SyncableStore, segment: SegmentName, own: SegmentRoots, theirs: SegmentRoots
-) -> tuple[list[bytes], int]:
-    """Record keys whose versions differ, ascending, and the farther side's horizon then.
+) -> Difference:
+    """The records whose versions differ.
 
     Snapshots of both sides are compared, so a key may differ no more when its record is fetched.
     """
     prefixes = await _differing_ranges(near, far, segment) if own.live != theirs.live else []
     days = _differing_days(own, theirs)
     if not prefixes and not days:
-        return [], theirs.horizon
+        return Difference([], theirs.horizon, theirs.position)
     mine, other = await near.heads(segment, prefixes, days), await far.heads(segment, prefixes, days)
-    return sorted(_differing_heads(mine, other)), max(theirs.horizon, other.horizon)
+    return Difference(sorted(_differing_heads(mine, other)), max(theirs.horizon, other.horizon), other.position)
 
 
 def _differing_days(own: SegmentRoots, theirs: SegmentRoots) -> list[int]:

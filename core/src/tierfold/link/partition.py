@@ -36,7 +36,7 @@ from tierfold.abc.syncable import (
     Take,
 )
 from tierfold.digest import Hasher, record_key
-from tierfold.errors import PartitionUnavailableError
+from tierfold.errors import CorruptDataError, PartitionUnavailableError
 from tierfold.link.decide import Decision, Situation, bury_stranger, decide, is_stranger
 from tierfold.link.descent import differing_keys
 from tierfold.link.equal import Held, equal_roots
@@ -96,10 +96,17 @@ class _Segment:
 
 
 class PartitionRun:
-    """Brings one partition of two stores into agreement. Use once."""
+    """Brings one partition of two stores into agreement. Use once.
 
-    def __init__(self, near: NearerStore, far: SyncableStore, partition: str, terms: Terms) -> None:
+    Args:
+        insist: Look for what differs even while others write: they have for so long that a loss could hide behind them.
+    """
+
+    def __init__(
+        self, near: NearerStore, far: SyncableStore, partition: str, terms: Terms, *, insist: bool = False
+    ) -> None:
         self._near, self._far, self._partition, self._terms = near, far, partition, terms
+        self._insist = insist
         self._segments: dict[SegmentName, _Segment] = {}
         self._restored = False
         self._generation = 0
@@ -225,7 +232,10 @@ class PartitionRun:
         at = self._situation(segment)
         settlement = Settlement(tuple(extra), state, hydrating=hydrating)
         while True:
-            near = {row.key: row for row in (await self._near.near_rows(segment.name, list(found), asked_at)).rows}
+            answer = await self._near.near_rows(segment.name, list(found), asked_at)
+            self._leave_out(segment, answer.damaged, "nearer")
+            found = {key: record for key, record in found.items() if key not in answer.damaged}
+            near = {row.key: row for row in answer.rows}
             decisions = {key: decide(near.get(key), record, at, key) for key, record in found.items()}
             raises = hydrating or any(d.raises_horizon for d in decisions.values())
             steps = (*settlement.steps, *[d.step for d in decisions.values() if d.step is not None])
@@ -261,12 +271,22 @@ class PartitionRun:
         await self._near.mark_partition(self._partition, marks, self._terms.token)
         self.report.hydrated += 1
 
+    def _leave_out(self, segment: _Segment, damaged: Iterable[bytes], side: str) -> None:
+        """Rows that fail their checksum are reported, and the rest goes on; the segment is not verified with them."""
+        for key in damaged:
+            if key not in segment.bad:
+                segment.bad.add(key)
+                self.report.bad.append((segment.name.type, key.hex(), f"its row in the {side} store is damaged"))
+
     async def _hydrate_segment(self, segment: _Segment) -> None:
         begun, after = segment.state.resume or (segment.far.position, b"")
         more = True
         while more:
             asked_at = segment.own_at
             page = await self._far.snapshot_page(segment.name, after, self._terms.page_bytes)
+            if page.damaged:
+                # Once the partition is present, what is not in it is known not to exist.
+                raise CorruptDataError(f"{segment.name.type} {page.damaged[0].hex()} is damaged in the farther store")
             after, more = page.after, page.more
             state = replace(segment.state, seen=page.position, resume=(begun, after))
             if not more:
@@ -295,6 +315,7 @@ class PartitionRun:
         while more:
             asked_at = await self._own_position(segment)
             page = await self._far.changes(segment.name, segment.state.pulled, self._terms.page_bytes, echo)
+            self._leave_out(segment, page.damaged, "farther")
             more = page.more
             segment.far_at = page.position
             # A page ends at a position that may be older than what was seen; only the last one is the newest of all.
@@ -315,16 +336,19 @@ class PartitionRun:
         """
         self.report.descended += 1
         own = (await self._near.view(self._partition)).roots.get(segment.name, SegmentRoots(BEGINNING))
-        keys, horizon = await differing_keys(self._near, self._far, segment.name, own, theirs)
-        segment.horizon = max(segment.horizon, horizon)
-        for start in range(0, len(keys), _ROWS_AT_ONCE):
+        found = await differing_keys(self._near, self._far, segment.name, own, theirs)
+        segment.horizon = max(segment.horizon, found.horizon)
+        segment.far_at = found.position
+        for start in range(0, len(found.keys), _ROWS_AT_ONCE):
             asked_at = await self._own_position(segment)
-            some = keys[start : start + _ROWS_AT_ONCE]
+            some = found.keys[start : start + _ROWS_AT_ONCE]
             rows = await self._far.rows(segment.name, some)
+            self._leave_out(segment, rows.damaged, "farther")
             self.report.carry(rows.records.values())
             segment.far_at = rows.position
             state = replace(segment.state, seen=rows.position)
-            await self._decide_all(segment, {key: rows.records.get(key) for key in some}, asked_at, state)
+            there = {key: rows.records.get(key) for key in some if key not in rows.damaged}
+            await self._decide_all(segment, there, asked_at, state)
         if learn:
             segment.known = True
             segment.state = replace(segment.state, pulled=theirs.position, seen=segment.far_at)
@@ -340,10 +364,11 @@ class PartitionRun:
             while True:
                 given_up = (key for key, times in segment.refused.items() if times >= _TRIES)
                 skip = frozenset((*segment.held, *segment.bad, *given_up))
-                found = (await self._near.dirty_rows(segment.name, self._terms.page_bytes, until, skip)).rows
-                if not found:
+                found = await self._near.dirty_rows(segment.name, self._terms.page_bytes, until, skip)
+                self._leave_out(segment, found.damaged, "nearer")
+                if not found.rows:
                     break
-                rows = await self._without_strangers(segment, found)
+                rows = await self._without_strangers(segment, found.rows)
                 refusals += await self._send(segment, rows) if rows else 0
             if not refusals and until == await self._own_position(segment):
                 return
@@ -408,14 +433,18 @@ class PartitionRun:
         return True
 
     async def _verify(self) -> None:
-        """Compare content; on a difference that nobody's present writing explains, descend and compare again."""
+        """Compare content; on a difference that nobody's present writing explains, descend and compare again.
+
+        To descend while others write is safe, for the records it finds are decided like any other, and finds some that
+        were written only now.
+        """
         unequal, busy = await self._compare()
-        if unequal and not busy:
+        if unequal and (not busy or self._insist):
             for segment, theirs in unequal:
                 await self._descend(segment, theirs, learn=False)
                 await self._push(segment)
             unequal, busy = await self._compare()
-        held = any(segment.held or segment.bad for segment in self._segments.values())
+        held = any(segment.held for segment in self._segments.values())
         if busy or (held and not unequal):
             self.report.verified = None
         elif unequal:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 import anyio
+from msgspec.structs import replace
 
 from tierfold.abc.store import LocalStore
 from tierfold.abc.syncable import NearerStore, SyncableStore
@@ -21,11 +22,14 @@ from tierfold.errors import (
 )
 from tierfold.link.report import RunReport
 from tierfold.links.runner import LEASE_S, LinkServices, Runner
-from tierfold.status import LinkReport, LinkState, LinkStatus
+from tierfold.status import LinkActivity, LinkReport, LinkStatus
 from tierfold.tiers import OpenTier
 from tierfold.wake import Signal
 
-__all__ = ["LOCAL_INTERVAL_S", "REMOTE_INTERVAL_S", "Link"]
+__all__ = ["CONNECT_S", "LOCAL_INTERVAL_S", "REMOTE_INTERVAL_S", "Link"]
+
+CONNECT_S: Final = 3.0
+"""How long anybody waits for a farther tier that neither answers nor fails while it is connected."""
 
 LOCAL_INTERVAL_S: Final = 2.0
 REMOTE_INTERVAL_S: Final = 300.0
@@ -39,6 +43,8 @@ _BUSY_S: Final = 1.0
 """After a run that met somebody else's writes, or partitions that could not be had."""
 _POLL_S: Final = 0.05
 
+_ELSEWHERE: Final = "another process runs the link, and both sides still differ"
+
 _log = logging.getLogger("tierfold.links")
 
 
@@ -47,7 +53,7 @@ class _Request:
 
     def __init__(self) -> None:
         self.done = anyio.Event()
-        self.report = LinkReport(None, "the link was closed")
+        self.report = LinkReport(None, "the farther tier is not reached yet")
 
     def answer(self, report: LinkReport) -> None:
         self.report = report
@@ -58,8 +64,9 @@ class Link:
     """The link between two neighbouring tiers. One task serves it; runs happen one at a time.
 
     Attributes:
+        connected: Set once the farther tier is reached (and a local one's lease was asked for), or after a failure.
         attempted: Set after the first run, or after a failure; with a remote tier, once that is reached.
-        refusal: Why the link contradicts itself, found at the first attempt.
+        refusal: What waiting would not mend, found before it was connected.
     """
 
     def __init__(
@@ -73,12 +80,16 @@ class Link:
         self._wake = Signal()
         self._requests: list[_Request] = []
         self._runner: Runner | None = None
+        self.connected = anyio.Event()
         self.attempted = anyio.Event()
         self.refusal: ConfigError | None = None
         self._paused = self._running = self._elsewhere = self._closed = self._hurry = False
         self._failures = 0
         self._error: str | None = None
         self._last: LinkReport | None = None
+
+    def __repr__(self) -> str:
+        return f"<Link {self._near.name} -> {self.name}, {self._state()}{f': {self._error}' if self._error else ''}>"
 
     # --- what users see ------------------------------------------------------------------------------------------
 
@@ -88,8 +99,8 @@ class Link:
 
     @property
     def dirty(self) -> bool:
-        """Whether rows of the nearer tier wait for delivery."""
-        return isinstance(self._near.store, NearerStore) and self._near.store.has_pending()
+        """Whether rows of the nearer tier wait for delivery; while that is not open, whether they did at the end."""
+        return self._near.has_pending()
 
     def pause(self) -> None:
         """Start no further run and bring nothing down. A run under way ends as usual."""
@@ -105,7 +116,7 @@ class Link:
         self._hurry = True
         self._wake.set()
 
-    def _state(self) -> LinkState:
+    def _state(self) -> LinkActivity:
         if self._closed:
             return "closed"
         if self._paused:
@@ -119,7 +130,10 @@ class Link:
         return "elsewhere" if self._elsewhere else "idle"
 
     async def sync(self) -> LinkReport:
-        """Have a run happen now and report it; returns at once while the link is paused."""
+        """Have a run happen now and report it; returns at once while the link is paused.
+
+        A farther tier that is not connected and does not become so in `CONNECT_S` is not waited for.
+        """
         if self._closed:
             return LinkReport(None, "the link is closed")
         if self._paused:
@@ -127,7 +141,10 @@ class Link:
         request = _Request()
         self._requests.append(request)
         self._wake.set()
-        await request.done.wait()
+        with anyio.move_on_after(CONNECT_S):
+            await request.done.wait()
+        if self._runner is not None:
+            await request.done.wait()
         return request.report
 
     # --- hydration -----------------------------------------------------------------------------------------------
@@ -148,6 +165,8 @@ class Link:
         try:
             if await runner.hold() or await self._wait_elsewhere(runner, partition, keep):
                 await self._hydrate(runner, partition, keep)
+        except PartitionUnavailableError:
+            raise
         except (StoreUnavailableError, LinkFencedError) as error:
             raise PartitionUnavailableError(partition, str(error)) from error
 
@@ -204,6 +223,9 @@ class Link:
                     near = await self._open_near()
                     async with self._far.opened(self._services.context) as far:
                         await self._serve_connected(near, far)
+                except ConfigError as error:
+                    self._refuse(error)
+                    self._fail(error)
                 except TierfoldError as error:
                     self._fail(error)
                 except Exception as error:  # noqa: BLE001 - a plugin's mistake must not end the layer
@@ -217,11 +239,7 @@ class Link:
 
     async def _open_near(self) -> NearerStore:
         await self._near.tried.wait()
-        try:
-            near = self._near.near
-        except ConfigError as error:
-            self._refuse(error)
-            raise
+        near = self._near.near
         near.expect_upstream()
         return near
 
@@ -245,6 +263,7 @@ class Link:
     def _note_kind(self, is_local: bool) -> None:
         """Nobody waits for a remote tier's first run, and it is asked less often."""
         if not is_local:
+            self.connected.set()
             self.attempted.set()
         if self._given_interval_s is None:
             self._interval_s = LOCAL_INTERVAL_S if is_local else REMOTE_INTERVAL_S
@@ -284,10 +303,11 @@ class Link:
     async def _run(self, runner: Runner, asked: bool) -> tuple[LinkReport, float]:
         started_s = anyio.current_time()
         self._elsewhere = not await runner.hold()
+        self.connected.set()
         if self._elsewhere:
             report = await self._compare_elsewhere(runner, asked)
             if self._elsewhere:
-                return report, min(self._interval_s, LEASE_S)
+                return replace(report, duration_s=anyio.current_time() - started_s), min(self._interval_s, LEASE_S)
         done = await runner.run()
         report = _public(done, anyio.current_time() - started_s)
         self._error, self._last, self._failures = report.error, report, 0
@@ -310,18 +330,19 @@ class Link:
                     return LinkReport(True)
                 await anyio.sleep(_POLL_S)
                 self._elsewhere = not await runner.hold()
-        return LinkReport(None)
+        return LinkReport(None, _ELSEWHERE)
 
     def _fail(self, error: TierfoldError) -> None:
         self._failures += 1
         if self._error != str(error):
             _log.warning("link %s: %s", self.name, error)
         self._error = str(error)
+        self.connected.set()
         self.attempted.set()
 
     def _refuse(self, error: ConfigError) -> None:
-        """These two tiers cannot be linked; opening says so."""
-        if not self.attempted.is_set():
+        """These two tiers cannot be linked, or the farther one not be opened as it is written; opening says so."""
+        if not self.connected.is_set():
             self.refusal = error
 
     def _backoff_s(self) -> float:
@@ -356,7 +377,7 @@ class Link:
 def _public(done: RunReport, duration_s: float) -> LinkReport:
     failed = "; ".join(f"{name}: {reason}" for name, reason in done.failed.items())
     return LinkReport(
-        done.verified,
+        None if done.failed and done.verified else done.verified,  # what was left out was not compared
         failed or None,
         done.pulled,
         done.pushed,

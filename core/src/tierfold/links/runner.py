@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Final
 
 import anyio
@@ -12,7 +13,7 @@ from msgspec import Struct
 from tierfold.abc.syncable import LinkLease, NearerStore, PartitionMarks, SyncableStore
 from tierfold.digest import Hasher
 from tierfold.entities.declaration import DEFAULT_RESOLVER, Declaration, disagreements
-from tierfold.errors import ConfigError, LinkFencedError, PartitionUnavailableError, PluginError
+from tierfold.errors import ConfigError, CorruptDataError, LinkFencedError, PartitionUnavailableError, PluginError
 from tierfold.link.partition import PartitionRun, Terms
 from tierfold.link.report import RunReport
 from tierfold.link.run import finish, plan
@@ -24,6 +25,8 @@ __all__ = ["LinkServices", "Runner"]
 
 LEASE_S: Final = 10.0
 PEER_LEASE_S: Final = 3600
+_BUSY_LIMIT_MS: Final = 60_000
+"""A partition that others wrote to in every run for so long is compared in spite of them."""
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 """Of the pages under way together."""
 _AT_ONCE: Final = 32
@@ -63,6 +66,8 @@ class Runner:
         self._noted: FeedToken | None = None
         self._shared: set[tuple[str, bytes]] = set()
         self._locks: dict[str, anyio.Lock] = {}
+        self._noting = anyio.Lock()
+        self._busy_since_ms: dict[str, int] = {}
         self._resolvers: dict[str, str] = {}
         self.refused: dict[str, str] = {}
 
@@ -143,25 +148,35 @@ class Runner:
         for type, reason in self.refused.items():
             report.failed[type] = reason
         if todo.partitions or todo.far_token != self._noted:
-            self._noted = await finish(self._near, self._far, terms, todo, report) or self._noted
+            async with self._noting:
+                self._noted = await finish(self._near, self._far, terms, todo, report) or self._noted
         return report
 
     async def _run_partition(self, partition: str, terms: Terms) -> RunReport:
+        """Run one partition; what is wrong with it alone does not keep the others."""
         async with self._alone(partition):
             try:
-                return await self._attempt(partition, terms)
+                report = await self._attempt(partition, terms)
             except PartitionUnavailableError as error:
-                return RunReport(verified=None, failed={partition: str(error)})
+                report = RunReport(verified=None, failed={partition: str(error)})
+            except CorruptDataError as error:
+                report = RunReport(verified=False, failed={partition: str(error)})
+        if report.verified is None:
+            self._busy_since_ms.setdefault(partition, self._services.context.clock())
+        else:
+            self._busy_since_ms.pop(partition, None)
+        return report
 
     async def _attempt(self, partition: str, terms: Terms) -> RunReport:
         await self._renew()
+        insist = self._services.context.clock() - self._busy_since_ms.get(partition, inf) > _BUSY_LIMIT_MS
         try:
-            return await PartitionRun(self._near, self._far, partition, terms).run()
+            return await PartitionRun(self._near, self._far, partition, terms, insist=insist).run()
         except PartitionUnavailableError:
             if await self._far.presence(partition) == "present":
                 raise
         await self._prepare(partition, True)
-        return await PartitionRun(self._near, self._far, partition, terms).run()
+        return await PartitionRun(self._near, self._far, partition, terms, insist=insist).run()
 
     async def _renew(self) -> None:
         if not await self.hold():
@@ -190,10 +205,20 @@ class Runner:
                 await self._prepare(partition, keep)
             await self._share_declarations()
             terms = await self._terms()
-            if not keep and await self._is_absent(partition):
-                await self._near.mark_partition(partition, PartitionMarks(presence="absent"), terms.token)
+            if not keep and await self._mark_absent(partition, terms):
                 return
             await self._attempt(partition, terms)
+
+    async def _mark_absent(self, partition: str, terms: Terms) -> bool:
+        """Note that the farther tier has no such partition, if so.
+
+        A run must not note in between that it has read the feed: it may have named what was created since.
+        """
+        async with self._noting:
+            if not await self._is_absent(partition):
+                return False
+            await self._near.mark_partition(partition, PartitionMarks(presence="absent"), terms.token)
+            return True
 
     async def _is_absent(self, partition: str) -> bool:
         return await self._far.presence(partition) == "absent" or not (await self._far.roots(partition)).segments
@@ -232,8 +257,12 @@ class Runner:
             other_is=f"tier {self._name!r}",
         )
         try:
-            self._services.resolver(mine.resolver)
+            version = self._services.resolver(mine.resolver).version
         except PluginError as error:
             said.append(str(error))
+        else:
+            if version != mine.resolver_version:
+                here = f"version {version} in this program"
+                said.append(f"rule {mine.resolver!r} is {here} and {mine.resolver_version} in the catalog")
         if said:
             self.refused[type] = f"entity type {type!r} is not synced: {'; '.join(said)}"

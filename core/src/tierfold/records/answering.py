@@ -13,11 +13,12 @@ from zlib import crc32
 from tierfold.abc.indexed import Scanned
 from tierfold.abc.syncable import Changes, Feed, Heads, Leaves, Roots, Rows, Scan, SegmentRoots
 from tierfold.clock import day_of
-from tierfold.digest import MODULUS
+from tierfold.digest import MODULUS, Hasher
 from tierfold.errors import CorruptDataError
 from tierfold.layout import (
     CHANGELOG,
     FEED,
+    ID_START,
     LOCAL_SIZE,
     RECORD,
     RESIDUE,
@@ -40,6 +41,7 @@ __all__ = [
     "feed",
     "heads",
     "leaves",
+    "readable_id",
     "record_of",
     "roots",
     "rows",
@@ -53,6 +55,13 @@ __all__ = [
 ]
 
 Reading = Snapshot[Any]
+
+
+def readable_id(hasher: Hasher, key: bytes, value: bytes) -> str | None:
+    """The id in a damaged record row; None when the damage is in it, for the row's key is a hash of it."""
+    length = int.from_bytes(value[ID_START - 6 : ID_START - 4], "big")
+    raw = value[ID_START : ID_START + length]
+    return raw.decode() if hasher.key(raw) == key[5:] else None
 
 
 def record_of(state: SegmentState, row: Row) -> Record:
@@ -123,16 +132,27 @@ def changed_rows(
     first: int,
     last: int,
     open: Callable[[bytes, bytes], Row] = open_row,
+    damaged: list[bytes] | None = None,
 ) -> Iterator[tuple[bytes, Row]]:
-    """(record key, row) in commit order, of the seqs from ``first`` to ``last``."""
+    """(record key, row) in commit order, of the seqs from ``first`` to ``last``.
+
+    Args:
+        damaged: Where the keys of damaged rows go; without it they are an error.
+    """
     log, record, get = CHANGELOG + state.number, RECORD + state.number, reading.txn.get
     for entry, key in reading.txn.scan(log + first.to_bytes(8, "big"), log + (last + 1).to_bytes(8, "big")):
         full = record + key
         value = get(full)
-        row = None if value is None else open(full, value)
-        if row is None or row.seq != int.from_bytes(entry[5:], "big"):
-            raise CorruptDataError(f"changelog entry {entry.hex()} has no row of its seq")
-        yield key, row
+        try:
+            row = None if value is None else open(full, value)
+            if row is None or row.seq != int.from_bytes(entry[5:], "big"):
+                raise CorruptDataError(f"changelog entry {entry.hex()} has no row of its seq")
+        except CorruptDataError:
+            if damaged is None:
+                raise
+            damaged.append(key)
+        else:
+            yield key, row
 
 
 def changes(reading: Reading, name: SegmentName, after: Position | None, limit_bytes: int, echo: int | None) -> Changes:
@@ -142,15 +162,16 @@ def changes(reading: Reading, name: SegmentName, after: Position | None, limit_b
         return Changes((), BEGINNING, False)
     last = state.row.max_seq
     records: list[Record] = []
+    damaged: list[bytes] = []
     size, read_to = 0, seq_of(after)
-    for _, row in changed_rows(reading, state, read_to + 1, last):
+    for _, row in changed_rows(reading, state, read_to + 1, last, damaged=damaged):
         if size >= limit_bytes:
-            return Changes(tuple(records), position_of(reading.store, read_to), True)
+            return Changes(tuple(records), position_of(reading.store, read_to), True, tuple(damaged))
         read_to = row.seq
         if echo is None or row.via != echo:
             records.append(record_of(state, row))
             size += len(row.content)
-    return Changes(tuple(records), position_of(reading.store, last), False)
+    return Changes(tuple(records), position_of(reading.store, last), False, tuple(damaged))
 
 
 def snapshot_page(reading: Reading, name: SegmentName, after: bytes, limit_bytes: int) -> Scan:
@@ -160,16 +181,21 @@ def snapshot_page(reading: Reading, name: SegmentName, after: bytes, limit_bytes
         return Scan((), after, False, BEGINNING)
     prefix = RECORD + state.number
     records: list[Record] = []
+    damaged: list[bytes] = []
     size = 0
     for key, value in reading.txn.scan(prefix + after + b"\x00" if after else prefix, end_of(prefix)):
         if size >= limit_bytes:
-            return Scan(tuple(records), after, True, reading.position(state))
-        row = open_row(key, value)
+            return Scan(tuple(records), after, True, reading.position(state), tuple(damaged))
         after = key[5:]
+        try:
+            row = open_row(key, value)
+        except CorruptDataError:
+            damaged.append(after)
+            continue
         if visible(state, row):
             records.append(record_of(state, row))
             size += len(row.content)
-    return Scan(tuple(records), after, False, reading.position(state))
+    return Scan(tuple(records), after, False, reading.position(state), tuple(damaged))
 
 
 def scan_live(
@@ -204,23 +230,24 @@ def leaves(reading: Reading, name: SegmentName, prefixes: Sequence[str]) -> Leav
     state = reading.find(name)
     if state is None:
         empty = (bytes(TRUNCATED),) * 16
-        return Leaves(dict.fromkeys(prefixes, empty), dict.fromkeys(prefixes, 0))
+        return Leaves(dict.fromkeys(prefixes, empty), dict.fromkeys(prefixes, 0), BEGINNING)
     found = {prefix: children(reading.txn, state.number, prefix) for prefix in prefixes}
-    return Leaves({p: sums for p, (sums, _) in found.items()}, {p: count for p, (_, count) in found.items()})
+    sums = {prefix: below for prefix, (below, _) in found.items()}
+    return Leaves(sums, {prefix: count for prefix, (_, count) in found.items()}, reading.position(state))
 
 
 def heads(reading: Reading, name: SegmentName, prefixes: Sequence[str], days: Sequence[int]) -> Heads:
     """Truncated heads of live records below prefixes, and of the tombstones of days that still count."""
     state = reading.find(name)
     if state is None:
-        return Heads((), 0)
+        return Heads((), 0, BEGINNING)
     found: list[tuple[bytes, bytes]] = []
     for prefix in prefixes:
         found += [(key, hash[:TRUNCATED]) for key, hash in live_heads(reading.txn, state.number, *prefix_range(prefix))]
     for day in days:
         if day >= state.row.horizon:
             found += _tombstone_heads(reading, state, day)
-    return Heads(tuple(found), state.row.horizon)
+    return Heads(tuple(found), state.row.horizon, reading.position(state))
 
 
 def tombstone_keys(reading: Reading, state: SegmentState, day: int) -> list[bytes]:
@@ -243,6 +270,6 @@ def rows(reading: Reading, name: SegmentName, keys: Sequence[bytes]) -> Rows:
     state = reading.find(name)
     if state is None:
         return Rows({}, BEGINNING)
-    found = ((key, reading.row(state, key)) for key in keys)
-    records = {key: record_of(state, row) for key, row in found if row is not None and visible(state, row)}
-    return Rows(records, reading.position(state))
+    found, damaged = reading.sound_rows(state, keys)
+    records = {key: record_of(state, row) for key, row in found if visible(state, row)}
+    return Rows(records, reading.position(state), damaged)

@@ -19,6 +19,7 @@ from tierfold.abc.syncable import (
 )
 from tierfold.clock import AHEAD_LIMIT_MS, latest_stamp, ms_of
 from tierfold.digest import record_key
+from tierfold.errors import CorruptDataError
 from tierfold.layout import (
     PEER_NUMBER,
     PEER_ROWS,
@@ -246,8 +247,7 @@ class _Batch:
         session, type, begin = self.session, self.state.name.type, self.state.hasher.begin
         latest = latest_stamp(session.opened.wall_ms(), session.counters.high_water)
         placed = sorted(self._placed(pushes).items(), key=itemgetter(0))
-        rows = session.rows(self.state, [key for key, _ in placed])
-        for (key, push), row in zip(placed, rows, strict=True):
+        for key, push, row in self._beside(placed):
             record = push.record
             content = record.content
             hashing = begin()
@@ -267,6 +267,18 @@ class _Batch:
         self.session.see(entry[2] for entry in self.entries)
         self.session.put_many(self.state, self.entries, "sync")
         return Applied(tuple(self.accepted), self.refused, self.deferred, self.bad, self.session.position(self.state))
+
+    def _beside(self, placed: Sequence[tuple[bytes, Push]]) -> Sequence[tuple[bytes, Push, Row | None]]:
+        """Each row of the batch beside the one that is here; where that is damaged, it is refused."""
+        keys = [key for key, _ in placed]
+        try:
+            rows = self.session.rows(self.state, keys)
+        except CorruptDataError:
+            found, damaged = self.session.sound_rows(self.state, keys)
+            self.bad |= dict.fromkeys(damaged, "the row that is there is damaged")
+            sound = dict(found)
+            return [(key, push, sound.get(key)) for key, push in placed if key not in self.bad]
+        return [(key, push, row) for (key, push), row in zip(placed, rows, strict=True)]
 
     def _placed(self, pushes: Sequence[Push]) -> dict[bytes, Push]:
         type, begin = self.state.name.type, self.state.hasher.begin_key

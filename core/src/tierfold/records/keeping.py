@@ -155,9 +155,11 @@ class LeaseUnit:
         return LinkLease(row.holder, row.token, row.until_ms)
 
     def _is_held_elsewhere(self, session: WriteSession, row: LinkRow) -> bool:
-        """A lease that ends later than any could was given under a clock that ran ahead; it does not count."""
+        """No lease counts of a program that is gone, nor one so long that its giver's clock must have run ahead."""
         now_ms = session.opened.wall_ms()
-        return row.holder not in (b"", self._holder) and now_ms < row.until_ms <= now_ms + self._ttl_ms
+        if row.holder in (b"", self._holder) or not now_ms < row.until_ms <= now_ms + self._ttl_ms:
+            return False
+        return not session.opened.is_gone(row.holder)
 
 
 class ReleaseUnit:

@@ -40,21 +40,29 @@ def link_state_of(row: LinkStateRow) -> LinkState:
 
 
 def dirty_tail(
-    reading: Reading, state: SegmentState, last: int, open: Callable[[bytes, bytes], Row] = open_row
+    reading: Reading,
+    state: SegmentState,
+    last: int,
+    damaged: list[bytes],
+    open: Callable[[bytes, bytes], Row] = open_row,
 ) -> Iterator[tuple[bytes, Row]]:
-    """Rows to deliver in changelog order, up to the seq ``last``. There is no outbox: they are the changelog's tail."""
+    """Rows to deliver in changelog order, up to the seq ``last``. There is no outbox: they are the changelog's tail.
+
+    Args:
+        damaged: Where the keys of damaged rows go.
+    """
     link = reading.link
     if link is None or not link.upstream:
         return
     first = reading.link_state(state).pushed + 1
     attached = link.first_seq
-    for key, row in changed_rows(reading, state, first, last, open):
+    for key, row in changed_rows(reading, state, first, last, open, damaged):
         if row.seq < attached or (row.via != UP and row.base != row.hash):  # `is_dirty`, without the calls
             yield key, row
 
 
 def _has_dirty(reading: Reading, state: SegmentState) -> bool:
-    return next(dirty_tail(reading, state, state.row.max_seq, peek_row), None) is not None
+    return next(dirty_tail(reading, state, state.row.max_seq, [], peek_row), None) is not None
 
 
 def view(reading: Reading, partition: str) -> NearView:
@@ -120,10 +128,10 @@ def near_rows(reading: Reading, name: SegmentName, keys: Sequence[bytes], since:
     if state is None:
         return NearRows((), BEGINNING)
     after = seq_of(since)
-    found = ((key, reading.row(state, key)) for key in keys)
+    found, damaged = reading.sound_rows(state, keys)
     dirty = reading.is_dirty
-    rows = tuple(_near_row(reading, state, key, row, after, dirty(state, row)) for key, row in found if row is not None)
-    return NearRows(rows, reading.position(state))
+    rows = tuple(_near_row(reading, state, key, row, after, dirty(state, row)) for key, row in found)
+    return NearRows(rows, reading.position(state), damaged)
 
 
 def dirty_rows(
@@ -134,15 +142,16 @@ def dirty_rows(
     if state is None:
         return NearRows((), BEGINNING)
     rows: list[NearRow] = []
+    damaged: list[bytes] = []
     size, last = 0, seq_of(until)
-    for key, row in dirty_tail(reading, state, last):
+    for key, row in dirty_tail(reading, state, last, damaged):
         if key in skip:
             continue
         if size >= limit_bytes:
             break
         rows.append(_near_row(reading, state, key, row, last, True))
         size += len(row.content)
-    return NearRows(tuple(rows), reading.position(state))
+    return NearRows(tuple(rows), reading.position(state), tuple(damaged))
 
 
 def present_sum(reading: Reading) -> int:

@@ -52,6 +52,7 @@ class Opened(Struct):
         wall_ms: Clock, ms since 1970.
         hasher: The `Hasher` of an entity type.
         memo: Keeps the store row between transactions; ``indexes`` the indexes.
+        is_gone: Whether the holder of a link lease has certainly ended.
         expects_upstream: The program that opened it has a farther tier, reached or not.
     """
 
@@ -61,6 +62,7 @@ class Opened(Struct):
     hasher: Callable[[str], Hasher]
     memo: StoreMemo
     indexes: IndexMemo
+    is_gone: Callable[[bytes], bool]
     expects_upstream: bool = False
 
 
@@ -222,6 +224,22 @@ class Snapshot(Generic[X]):
         full = [prefix + key for key in keys]
         values = self.txn.get_many(full)
         return [None if value is None else open_row(key, value) for key, value in zip(full, values, strict=True)]
+
+    def sound_rows(
+        self, state: SegmentState, keys: Sequence[bytes]
+    ) -> tuple[list[tuple[bytes, Row]], tuple[bytes, ...]]:
+        """The rows that there are, with their keys in the order asked for, and the keys of those that are damaged."""
+        found: list[tuple[bytes, Row]] = []
+        damaged: list[bytes] = []
+        for key in keys:
+            try:
+                row = self.row(state, key)
+            except CorruptDataError:
+                damaged.append(key)
+            else:
+                if row is not None:
+                    found.append((key, row))
+        return found, tuple(damaged)
 
     def is_from_upstream(self, row: Row) -> bool:
         link = self.link

@@ -14,9 +14,9 @@ from tierfold.abc.engine import DurableEngine, Engine
 from tierfold.abc.store import EntityStore
 from tierfold.abc.syncable import LinkState, PartitionMarks, Settlement, Take
 from tierfold.digest import Hasher
-from tierfold.errors import PartitionUnavailableError
+from tierfold.errors import CorruptDataError, PartitionUnavailableError
 from tierfold.kv.store import KvStore, open_kv_store
-from tierfold.layout import RECORD
+from tierfold.layout import RECORD, open_row, pack_row
 from tierfold.model import ABSENT, Change, Record
 from tierfold.specs import OpenContext
 from tierfold.testing.fakes import FakeClock, fake_context
@@ -35,6 +35,17 @@ def flip_bit(engine: Engine, record: Record) -> None:
     rows = [row for row in txn.scan(RECORD, RECORD + b"\xff") if row[0].endswith(end_of_key)]
     for key, value in rows:
         txn.put(key, value[:-6] + bytes([value[-6] ^ 1]) + value[-5:])
+    txn.commit()
+
+
+def plant(engine: Engine, record: Record, id: str) -> None:
+    """Put the row of a record under the key of another id, with a checksum that fits, as a mistake of ours would."""
+    hasher = Hasher(record.type)
+    end_of_key, other = hasher.key(record.id.encode()), hasher.key(id.encode())
+    txn = engine.begin()
+    for key, value in [row for row in txn.scan(RECORD, RECORD + b"\xff") if row[0].endswith(end_of_key)]:
+        planted, row = key.removesuffix(end_of_key) + other, open_row(key, value)
+        txn.put(planted, pack_row(planted, row.seq, row.via, row.base, row.base_deleted, row.hash, row.content))
     txn.commit()
 
 
@@ -70,6 +81,22 @@ class EmbeddedStoreSuite(LocalStoreSuite, NearerStoreSuite, defines=True):
                 read()
         assert store.find_held(OSLO, "oslo.1") == record
         assert store.page_held(OSLO, None, 10) == [record]
+
+    async def test_a_row_of_another_id_is_never_given_out(self, store: KvStore) -> None:
+        """S9: whatever its checksum says; the id that was asked for is compared with the one in the row."""
+        (record,) = await written(store, put("oslo.1"))
+        plant(store._engine, record, "oslo.2")  # behind the store's back
+        reads: Sequence[Callable[[], object]] = [
+            lambda: store.find(OSLO, "oslo.2"),
+            lambda: store.finder(OSLO)("oslo.2"),
+            lambda: store.find_many(OSLO, ["oslo.1", "oslo.2"]),
+        ]
+        for read in reads:
+            with pytest.raises(CorruptDataError, match="not of the id"):
+                read()
+        with pytest.raises(CorruptDataError):
+            await store.get(OSLO, "oslo.2")
+        assert store.find(OSLO, "oslo.1") == record
 
 
 class DurableStoreSuite(EmbeddedStoreSuite, defines=True):

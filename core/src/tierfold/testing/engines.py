@@ -327,6 +327,7 @@ class EngineSuite(Suite, ABC, defines=True):
             with pytest.raises(StoreClosedError):
                 call()
 
+    @pytest.mark.hypothesis
     def test_any_history_leaves_what_a_sorted_dict_would_hold(self, tmp_path: Path) -> None:
         """E1-E9, E11-E13: random transactions against a dict."""
         numbers = itertools.count()

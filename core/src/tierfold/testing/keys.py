@@ -74,6 +74,7 @@ class KeyStrategySuite(Suite, ABC, defines=True):
                 keys = [key_or_none(strategy, fields) for fields in (one, other)]
                 assert keys[0] != keys[1] or keys == [None, None]
 
+    @pytest.mark.hypothesis
     def test_a_key_is_a_logical_key_whatever_the_values(self, strategy: KeyStrategy) -> None:
         """K3: or the values are refused (K5)."""
 

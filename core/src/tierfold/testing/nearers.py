@@ -163,6 +163,13 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         await store.mark_partition(PARTITION, PartitionMarks(presence="present"), token)
         assert await store.get(OSLO, "oslo.1") == record
 
+    async def test_the_upstream_attached_last_can_be_asked_for(self, store: NearerStore) -> None:
+        """N22: an expected one is none yet."""
+        store.expect_upstream()
+        assert store.upstream() is None
+        await attach(store)
+        assert store.upstream() == UPSTREAM
+
     # --- lease and upstream --------------------------------------------------------------------------------------
 
     async def test_one_holder_at_a_time_has_the_lease(self, store: NearerStore, clock: FakeClock) -> None:
@@ -354,6 +361,19 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         assert [row.record.id for row in rows.rows] == ["oslo.2"]
         assert await dirty(store, limit=1) == ["oslo.3"]
 
+    async def test_a_damaged_row_is_named_to_the_link(self, store: NearerStore) -> None:
+        """N23: among the rows to deliver and among those asked for; the rest is given."""
+        await attach(store)
+        damaged, sound = await written(store, put("oslo.1", b"one"), put("oslo.2", b"two"))
+        await self.damage(store, damaged)
+        keys = [key_of("oslo.1"), key_of("oslo.2")]
+        until = (await store.near_rows(OSLO, [], START)).position
+        for answer in (
+            await store.near_rows(OSLO, keys, START),
+            await store.dirty_rows(OSLO, LARGE, until, frozenset()),
+        ):
+            assert ([row.record for row in answer.rows], answer.damaged) == ([sound], (key_of("oslo.1"),))
+
     async def test_rows_of_a_nearer_peer_are_delivered_like_own_ones(self, store: NearerStore) -> None:
         """N10: with a base, as a local save has one."""
         old = foreign("oslo.1")
@@ -391,11 +411,11 @@ class NearerStoreSuite(SyncableStoreSuite, defines=True):
         assert not store.has_pending()
 
     async def test_a_taken_record_moves_the_clock(self, store: NearerStore, clock: FakeClock) -> None:
-        """N11, S6: a farther store is believed, however far ahead it is."""
+        """N11, S6: a farther store is believed, however far ahead it is: every later write is later, of any id."""
         ahead = foreign("oslo.1", ms=clock() + 10**9)
         await hydrated(store, ahead)
-        (local,) = await written(store, put("oslo.1"))
-        assert local.stamp > ahead.stamp
+        (other,), (same,) = await written(store, put("oslo.2")), await written(store, put("oslo.1"))
+        assert ahead.stamp < other.stamp < same.stamp
 
     async def test_a_record_that_does_not_fit_its_hash_is_not_taken(self, store: NearerStore) -> None:
         """N11: nothing of the settlement happens."""

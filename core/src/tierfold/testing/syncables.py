@@ -10,6 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tierfold.abc.syncable import Applied, Peer, PeerSegment, Push, SegmentRoots, SyncableStore
 from tierfold.digest import subtotal, sum_bytes
 from tierfold.model import Digest, FeedToken, Position, Record, SegmentName, StoreId
@@ -377,6 +379,22 @@ class SyncableStoreSuite(EntityStoreSuite, defines=True):
         assert applied.accepted == (key_of("oslo.1"),)
         assert applied.bad.keys() == {key_of("oslo.2"), key_of("oslo.3", "Other")}
 
+    async def test_a_damaged_row_is_named_and_the_rest_is_given(self, store: SyncableStore) -> None:
+        """L23: in changes, snapshots and rows; a batch that meets it is stored but for this row."""
+        await register(store)
+        damaged, sound = await written(store, put("oslo.1", b"one"), put("oslo.2", b"two"))
+        await self.damage(store, damaged)
+        key = key_of("oslo.1")
+        changes = await store.changes(OSLO, None, LARGE, None)
+        page = await store.snapshot_page(OSLO, b"", LARGE)
+        rows = await store.rows(OSLO, [key, key_of("oslo.2"), key_of("oslo.3")])
+        assert (changes.records, changes.damaged) == ((sound,), (key,))
+        assert (page.records, page.damaged) == ((sound,), (key,))
+        assert (dict(rows.records), rows.damaged) == ({key_of("oslo.2"): sound}, (key,))
+        new = foreign("oslo.3")
+        applied = await store.apply(OSLO, [push(foreign("oslo.1"), damaged.hash), push(new)], origin(1))
+        assert (applied.accepted, list(applied.bad)) == ((key_of("oslo.3"),), [key])
+
     async def test_a_stamp_too_far_ahead_is_deferred(self, store: SyncableStore, clock: FakeClock) -> None:
         """L11: more than 60 s ahead of the clock, with the time until when and the current record."""
         await register(store)
@@ -401,12 +419,12 @@ class SyncableStoreSuite(EntityStoreSuite, defines=True):
         await accepted(store, 1, push(foreign("oslo.1", ms=clock() + 86_400_000 + 60_000), here.hash))
 
     async def test_stamps_of_a_peer_move_the_clock(self, store: SyncableStore, clock: FakeClock) -> None:
-        """S6, L11: a later local write is later than what was accepted."""
+        """S6, L11: a later local write is later than what was accepted, whichever id it writes."""
         await register(store)
         record = foreign("oslo.1", ms=clock() + 50_000)
         await accepted(store, 1, push(record))
-        (local,) = await written(store, put("oslo.1"))
-        assert local.stamp > record.stamp
+        (other,), (same,) = await written(store, put("oslo.2")), await written(store, put("oslo.1"))
+        assert record.stamp < other.stamp < same.stamp
 
     # --- registrations -------------------------------------------------------------------------------------------
 
@@ -478,6 +496,26 @@ class SyncableStoreSuite(EntityStoreSuite, defines=True):
         await store.write([put("oslo.1")])
         await register(store)
         await store.acknowledge(PEER, 1, OSLO, (await roots_of(store)).position, Position(bytes(16)))
+        await register(store, generation=2)
+        assert [(peer.generation, peer.acknowledged) for peer in await store.peers()] == [(2, {})]
+
+    async def test_a_late_acknowledgement_of_an_earlier_registration_is_ignored(self, store: SyncableStore) -> None:
+        """L15, L17: what the peer acknowledged since, and the newest position it told, stay."""
+        await store.write([put("oslo.1")])
+        await register(store, generation=2)
+        position = (await roots_of(store)).position
+        await store.acknowledge(PEER, 2, OSLO, position, Position(b"newer position  "))
+        await store.acknowledge(PEER, 1, OSLO, position, Position(b"older position  "))
+        asks = PeerSegment(None, None, Position(bytes(16)), 0)
+        answer = await register(store, generation=2, segments={OSLO: asks})
+        assert answer.segments[OSLO].remembered == b"newer position  "
+        assert [peer.acknowledged for peer in await store.peers()] == [{OSLO: position}]
+
+    async def test_an_acknowledgement_counts_for_no_later_registration(self, store: SyncableStore) -> None:
+        """L15, L17: not even one that names it before it was made."""
+        await store.write([put("oslo.1")])
+        await register(store)
+        await store.acknowledge(PEER, 2, OSLO, (await roots_of(store)).position, Position(bytes(16)))
         await register(store, generation=2)
         assert [(peer.generation, peer.acknowledged) for peer in await store.peers()] == [(2, {})]
 
@@ -600,6 +638,7 @@ class SyncableStoreSuite(EntityStoreSuite, defines=True):
         await accepted(store, 1, push(record))
         assert await store.get(OSLO, "oslo.1") == record
 
+    @pytest.mark.hypothesis
     def test_any_history_leaves_what_the_memory_store_would_hold(self, tmp_path: Path, anyio_backend_name: str) -> None:
         """S1-S7, L3, L5, L6, L11, L13: random writes and batches, compared after each step."""
 

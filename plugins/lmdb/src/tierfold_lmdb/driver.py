@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import lmdb
 
 from tierfold_lmdb.options import LmdbOptions
 
-__all__ = ["free_bytes", "open_driver"]
+__all__ = ["create_file", "free_bytes", "open_driver"]
+
+
+def create_file(data: Path, options: LmdbOptions) -> None:
+    """Have a file at ``data``, whole from its first moment, unless there is one.
+
+    LMDB creates an empty file and then writes its first pages. Whoever finds it in between, perhaps after a crash,
+    could not tell it from one that lost everything.
+    """
+    if data.exists():
+        return
+    with TemporaryDirectory(prefix=".new-", dir=data.parent) as aside:
+        environment = open_driver(Path(aside), options)
+        environment.sync(True)
+        environment.close()
+        # FileExistsError: another process was quicker. Other errors: no hard links here, so LMDB does it its way.
+        with suppress(OSError):
+            data.hardlink_to(Path(aside) / data.name)
 
 
 def open_driver(directory: Path, options: LmdbOptions) -> lmdb.Environment:

@@ -65,7 +65,9 @@ class Environment:
         self._steady.set()
         self._map_is_full = False
         self._is_lost = False
+        self._forked: StoreForkedError | None = None
         self._env = open_driver(directory, options)
+        self._data = _watch(directory)
         self.begin: Callable[[], lmdb.Transaction[bytes]] = self._env.begin
         self._check_readers()
 
@@ -96,14 +98,16 @@ class Environment:
         """Begin the write transaction of ``holder``, once no other thread or process has one."""
         if self._writer == get_ident():
             raise StoreError("this thread has a write transaction already")
+        self._refuse_without_file()
         self._refuse_without_space()
-        if self._monotonic_s() - self._checked_at_s >= _STALE_CHECK_S:
-            self._check_readers()
         for _ in range(_TRIES):
-            begin = self._env.begin
+            self._refuse_after_fork()
             self._writing.acquire()
             try:
-                txn = begin(write=True)
+                # Looked up only now: who had the lock before may have opened the file anew.
+                if self._monotonic_s() - self._checked_at_s >= _STALE_CHECK_S:
+                    self._check_readers()
+                txn = self._env.begin(write=True)
             except lmdb.Error as error:
                 self._writing.release()
                 self._recover(error)
@@ -124,7 +128,10 @@ class Environment:
 
     def mapped(self, error: lmdb.Error) -> StoreError:
         """Tierfold's error for ``error``."""
-        self._map_is_full |= isinstance(error, lmdb.MapFullError)
+        if isinstance(error, lmdb.MapFullError):
+            self._map_is_full = True
+            limit = f"max_map_bytes={self.options.max_map_bytes}"
+            return StoreFullError(f"the map of {self.directory} is full, and may grow to {limit}; give it more")
         return mapped(error, disk_is_full=free_bytes(self.directory) < _SHORT_WRITE_BYTES)
 
     # --- the map -------------------------------------------------------------------------------------------------
@@ -139,6 +146,8 @@ class Environment:
     def _reopen(self) -> None:
         self._env.close()
         self._env = open_driver(self.directory, self.options)
+        os.close(self._data)
+        self._data = _watch(self.directory)
 
     def _when_quiet(self, change: Callable[[], None]) -> bool:
         """Let no transaction begin, wait until none is open, and ``change`` the map. False when one did not end.
@@ -202,6 +211,16 @@ class Environment:
         self._checked_at_s = self._monotonic_s()
         return self._env.reader_check()
 
+    def _refuse_without_file(self) -> None:
+        """A file without a name goes on working, and is gone with the last process that has it open."""
+        if os.fstat(self._data).st_nlink == 0:
+            raise StoreUnavailableError(f"the data file of {self.directory} was deleted while it was open")
+
+    def _refuse_after_fork(self) -> None:
+        """Before waiting for a lock that may be held for ever: who would give it back is in the parent process."""
+        if self._forked is not None:
+            raise StoreForkedError(*self._forked.args)
+
     def _refuse_without_space(self) -> None:
         free = free_bytes(self.directory)
         if free < self.options.min_free_bytes:
@@ -213,6 +232,7 @@ class Environment:
 
     def close(self) -> None:
         self._env.close()
+        os.close(self._data)
 
     def after_fork(self) -> None:
         """Make everything raise, and let nothing be freed: freeing would end the parent's transactions."""
@@ -221,5 +241,11 @@ class Environment:
             never_free(holder.txn)
             holder.txn = cast(Any, Abandoned(error))
         never_free(self._env)
+        self._forked = error
         self._env = cast(Any, Shut(error))
         self.begin = refusing(error)
+
+
+def _watch(directory: Path) -> int:
+    """A descriptor of the data file, to ask about it and not about what has its name by then."""
+    return os.open(directory / "data.mdb", os.O_RDONLY | os.O_CLOEXEC)

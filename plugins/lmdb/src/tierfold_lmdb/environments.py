@@ -10,6 +10,7 @@ import lmdb
 
 from tierfold.errors import ConfigError, StoreForkedError, StoreUnavailableError
 from tierfold.kv.fork import watch_fork
+from tierfold_lmdb.driver import create_file
 from tierfold_lmdb.environment import Environment
 from tierfold_lmdb.errors import mapped
 from tierfold_lmdb.file_check import check_length
@@ -35,8 +36,9 @@ class Environments:
         """Open the file in directory ``location``, or join those who have. Each `enter` needs a `leave`.
 
         Raises:
-            ConfigError: The path or the file system cannot be used, or the file is open with other options.
+            ConfigError: The location is none, the file system cannot be used, or the file is open with other options.
             CorruptDataError: The file has been cut short.
+            StoreUnavailableError: What lies there now is no directory, or cannot be opened.
             StoreForkedError: The file was opened before this process was forked.
         """
         data = _directory(location) / "data.mdb"
@@ -83,9 +85,17 @@ ENVIRONMENTS: Final = Environments()
 
 
 def _directory(location: str) -> Path:
-    if not location or "\0" in location:
+    """The directory of a location, where ``~`` stands for the home directory; variables of the process mean nothing."""
+    if not location:
+        raise ConfigError("lmdb: names no directory; write lmdb:DIRECTORY, as in 'lmdb:./data'")
+    if "\0" in location:
         raise ConfigError(f"{location!r} is not a directory")
-    return Path(location)
+    if not location.startswith("~"):  # asked of the text, for a `Path` forgets that it began with "./"
+        return Path(location)
+    try:
+        return Path(location).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{location}: {error}; a directory of that name is written ./{location}") from error
 
 
 def _identity(data: Path) -> Identity:
@@ -99,10 +109,11 @@ def _open(data: Path, options: LmdbOptions) -> Environment:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not options.allow_network_fs:
             refuse_network(directory)
+        create_file(data, options)
         check_length(data)
         return Environment(directory, options)
     except (FileExistsError, NotADirectoryError) as error:
-        raise ConfigError(f"{directory} is not a directory") from error
+        raise StoreUnavailableError(f"{directory} is not a directory") from error
     except OSError as error:
         raise StoreUnavailableError(f"{directory} cannot be opened: {error.strerror}") from error
     except lmdb.Error as error:

@@ -44,11 +44,15 @@ class _Meta(Struct, frozen=True):
 def check_length(file: Path) -> None:
     """Raise `CorruptDataError` when pages that hold data are missing at the end of ``file``; an absent one is whole.
 
+    An empty one is not: a new file appears with its first pages in it.
+
     Raises:
         StoreFormatError: It is no file of LMDB's data format 1.
     """
-    if not file.exists() or file.stat().st_size == 0:
+    if not file.exists():
         return
+    if file.stat().st_size == 0:
+        raise CorruptDataError(f"{file} has been cut short, it is empty; if nothing was ever kept in it, delete it")
     # Another process may commit between two reads; what is really missing is missing every time.
     for _ in range(_TRIES):
         with file.open("rb") as opened:
