@@ -12,7 +12,7 @@ import pytest
 
 from tierfold.abc.keys import KeyStrategy
 from tierfold.builtin.strategies import DateStrategy
-from tierfold.entities.declaration import Declaration, declare, disagreements
+from tierfold.entities.declaration import Declaration, Keywords, declare, disagreements
 from tierfold.entities.entity import Entity, declared_by, entity
 from tierfold.entities.system import EPOCH
 from tierfold.errors import ConfigError, CorruptDataError
@@ -141,8 +141,11 @@ def with_keywords(**keywords: Any) -> Callable[[], type]:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (undecorated, "no dataclass; put"),
-        (with_keywords(index=["mag"]), "index is unknown; an entity type takes name, partition, id, conflict, schema"),
+        (undecorated, "is not a dataclass, an attrs class"),
+        (
+            with_keywords(keep=1),
+            "keep is unknown; an entity type takes name, partition, id, conflict, schema, upgrade,",
+        ),
         (with_keywords(name="a b"), "'a b': use another name"),
         (with_keywords(name=""), "use another name"),
         (with_keywords(name="deleted"), "use another name"),
@@ -164,8 +167,8 @@ def test_a_declaration_that_cannot_be_is_refused_when_the_class_is_made(make: Ca
 
 
 def test_the_decorator_refuses_unknown_keywords_and_classes_without_id() -> None:
-    with pytest.raises(ConfigError, match="Reading: upgrade is unknown"):
-        entity(upgrade={})(Reading)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="Reading: keep is unknown"):
+        entity(keep=1)(Reading)  # type: ignore[arg-type]
 
     @dataclass
     class NoId:
@@ -187,7 +190,7 @@ def test_a_declaration_survives_the_catalog_byte_for_byte(declaration: Declarati
 
 
 def test_a_catalog_row_of_a_later_version_is_read_without_what_it_adds() -> None:
-    later = msgspec.msgpack.decode(Declaration(name="A").to_bytes()) | {"index": ["mag"]}
+    later = msgspec.msgpack.decode(Declaration(name="A").to_bytes()) | {"owner": ["mag"]}
     assert Declaration.from_bytes(msgspec.msgpack.encode(later)) == Declaration(name="A")
 
 
@@ -213,6 +216,6 @@ def test_programs_may_know_different_schemas() -> None:
 
 
 def test_declare_takes_what_a_configuration_file_says() -> None:
-    declared = declare("Quake", partition="{net}", id=None, conflict=None)
+    declared = declare("Quake", Keywords(partition="{net}"))
     assert declared.declaration == Declaration(name="Quake", partition="{net}")
     assert declared.strategy is None

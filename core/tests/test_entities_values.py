@@ -369,7 +369,7 @@ UNDECLARABLE: list[tuple[Any, str]] = [
     (type[int], "cannot be stored"),
     ("Missing", "Thing: name 'Missing' is not defined; annotations may use only names that are defined at module"),
     (str | UUID, "Thing: Type unions may not contain more than one str-like type"),
-    (Place | Tag, "several dataclasses"),
+    (Place | Tag, "several classes"),
     (list[int] | set[int], "Thing: Type unions"),
     (Unresolved, "Unresolved"),
     (Annotated[Place, Meta(ge=0)], "Thing"),

@@ -12,7 +12,7 @@ from tierfold.abc.keys import KeyStrategy
 from tierfold.abc.store import LocalStore
 from tierfold.config import EntityConfig
 from tierfold.entities.adapter import EntityAdapter, adapter_for, document_adapter
-from tierfold.entities.declaration import Declaration, Declared, declare, disagreements
+from tierfold.entities.declaration import Declaration, Declared, Keywords, declare, disagreements
 from tierfold.entities.entity import declared_by
 from tierfold.entities.ids import entity_key, logical_key
 from tierfold.entities.placement import Placement
@@ -54,12 +54,12 @@ class Catalog:
         name = entity if isinstance(entity, str) else declared_by(entity).declaration.name
         stored = store.declared(name)
         known = None if stored is None else Declaration.from_bytes(stored)
-        declared = self._declared(entity, known)
+        adapter = self._adapter(entity, known)
+        declared = adapter.declared
         source = "the store's catalog" if isinstance(entity, str) else "the code"
         self._check_configuration(declared.declaration, source)
         if known is not None:
             require_agreement(declared.declaration, known)
-        adapter = document_adapter(declared) if isinstance(entity, str) else adapter_for(entity)
         strategy = declared.strategy or self._strategy(declared.declaration)
         self._plugins.resolver(declared.declaration.resolver)
         placement = Placement(adapter, strategy, self._prefix, self._random_bytes)
@@ -74,13 +74,14 @@ class Catalog:
         """Where a change that users see happened."""
         return SegmentName(change.type, entity_key(self._prefix, change.partition))
 
-    def _declared(self, entity: type | str, known: Declaration | None) -> Declared:
+    def _adapter(self, entity: type | str, known: Declaration | None) -> EntityAdapter[Any]:
         if not isinstance(entity, str):
-            return declared_by(entity)
+            return adapter_for(entity)
         if known is not None:
-            return Declared(known)
+            return document_adapter(Declared(known))
         config = self._entities.get(entity, EntityConfig())
-        return declare(entity, partition=config.partition, id=config.id, conflict=config.conflict or "lww")
+        said = Keywords(partition=config.partition, id=config.id, conflict=config.conflict)
+        return document_adapter(declare(entity, said))
 
     def _check_configuration(self, declaration: Declaration, source: str) -> None:
         config = self._entities.get(declaration.name)

@@ -18,6 +18,7 @@ from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWrite
 from tierfold.instants import datetime_of
 from tierfold.model import ABSENT, ANY, Commit, Digest, Meta, Record, SegmentName, Stored, Write
 from tierfold.query import Query
+from tierfold.upgrading import Upgrading
 
 __all__ = ["Repository"]
 
@@ -44,6 +45,7 @@ class Repository(Generic[T]):
         self._finders: dict[str, Callable[[str], Record | None]] = {}
         self._segment_of_id = kind.placement.segment_of_id
         self._declared = False
+        self._write = access.write if kind.adapter.upgrade is None else Upgrading(access, kind.adapter.upgrade).write
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -247,8 +249,10 @@ class Repository(Generic[T]):
 
     def _with_unknown(self, record: Record, write: Write) -> bytes | None:
         """A new id has no stored document to merge with, so what the class does not know is taken along here."""
-        merge = self._adapter.merge
-        return write.payload if merge is None or write.payload is None else merge(record.payload, write.payload)
+        merge, upgrade = self._adapter.merge, self._adapter.upgrade
+        if merge is None or write.payload is None:
+            return write.payload
+        return merge((record if upgrade is None else upgrade(record)).payload, write.payload)
 
     async def delete(self, id: str, *, if_match: str | None = None) -> bool:
         """Delete the entity; False when there was none.
@@ -284,7 +288,7 @@ class Repository(Generic[T]):
         if not self._declared:
             await self._declare()
         try:
-            return await self._access.write(writes)
+            return await self._write(writes)
         except StaleWriteError as error:
             current = self._load(error.current) if isinstance(error.current, Record) else None
             raise StaleWriteError(error.type, error.id, current, error.current_etag) from None
@@ -308,8 +312,9 @@ class Repository(Generic[T]):
     def _place(self, entities: Iterable[T], expected: Digest) -> tuple[list[T], list[Write]]:
         """Give entities their ids, and make them writes."""
         dump, merge, schema = self._adapter.dump, self._adapter.merge, self._kind.declaration.schema
+        oldest = 0 if self._adapter.upgrade is None else schema
         placed = self._kind.placement.place(entities)
-        writes = [Write(segment, id, dump(entity), schema, expected, merge) for entity, id, segment in placed]
+        writes = [Write(segment, id, dump(entity), schema, expected, merge, oldest) for entity, id, segment in placed]
         return [entity for entity, _, _ in placed], writes
 
     def _logical_key(self, segment: SegmentName) -> str:

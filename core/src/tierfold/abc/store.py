@@ -41,11 +41,13 @@ class EntityStore(ABC):
         """Store a batch. S5: within a segment all of it or nothing, in a `LocalStore` over segments too.
 
         S6: each record gets a stamp greater than every stamp this store has seen and than the one it replaces, and the
-        next version. S7: a `Write` whose ``expected`` does not hold refuses the whole batch. S8: when cancelled, all or
-        nothing is stored. A write replaces what an earlier one of the same batch stored.
+        next version. S7: a `Write` whose ``expected`` does not hold, or that would replace a live record older than its
+        ``oldest_schema``, refuses the whole batch. S8: when cancelled, all or nothing is stored. A write replaces what
+        an earlier one of the same batch stored.
 
         Raises:
-            StaleWriteError: ``expected`` named another hash; ``current`` carries the record (or None).
+            StaleWriteError: ``expected`` named another hash, or the record is too old to merge with. ``current``
+                carries the record (or None).
             AlreadyExistsError: ``expected`` was `ABSENT` and a live record is there.
             PayloadTooLargeError: A payload exceeds the store's limit.
             StoreFullError: No room; nothing of the batch is stored.

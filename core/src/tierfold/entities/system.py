@@ -8,7 +8,16 @@ from typing import Final
 
 from tierfold.model import Record
 
-__all__ = ["EPOCH", "EXACT_BELOW_MS", "ID_START", "SYSTEM_FIELDS", "read_head", "split_record", "time_of"]
+__all__ = [
+    "EPOCH",
+    "EXACT_BELOW_MS",
+    "ID_START",
+    "SYSTEM_FIELDS",
+    "read_head",
+    "read_head_and_schema",
+    "split_record",
+    "time_of",
+]
 
 SYSTEM_FIELDS: Final = ("id", "created_at", "updated_at", "version")
 """Members that are no part of a payload."""
@@ -19,6 +28,8 @@ ID_START: Final = 51
 """Where the id begins in a record's content; extension and payload follow."""
 read_head: Final = Packing(">Q8xQ8xx4xQHI").unpack_from
 """content -> stamp and birth, each as ms * 65536 + counter, version, length of the id, length of the extension."""
+read_head_and_schema: Final = Packing(">Q8xQ8xxIQHI").unpack_from
+"""The same with the schema before the version."""
 
 EXACT_BELOW_MS: Final = 2**32 * 1000
 """Up to here (the year 2106) a float of seconds is exact to the microsecond."""

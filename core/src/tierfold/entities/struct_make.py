@@ -1,0 +1,63 @@
+"""Classes of msgspec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import NODEFAULT
+from msgspec.structs import FieldInfo, fields, force_setattr
+
+from tierfold.entities.hints import annotations_of
+from tierfold.entities.make import ClassField, Given, Make, arguments, default_of
+from tierfold.entities.source import Source
+from tierfold.errors import ConfigError
+
+__all__ = ["StructMake"]
+
+
+class StructMake(Make):
+    """A ``msgspec.Struct``, frozen or not. Its ``rename`` says what its members are called.
+
+    Raises:
+        ConfigError: Its own form is no map of its fields.
+    """
+
+    def __init__(self, cls: Any) -> None:  # noqa: ANN401 - a Struct
+        super().__init__(cls)
+        config = cls.__struct_config__
+        if config.array_like:
+            raise ConfigError(f"{cls.__qualname__}: array_like=True has no named members; documents are maps")
+        if config.tag is not None:
+            reason = f"the tag {config.tag_field!r} of a tagged Struct is no field, so it would not be stored"
+            raise ConfigError(f"{cls.__qualname__}: {reason}; declare a field for it")
+        self.is_frozen = bool(config.frozen)
+        self.is_read_back = hasattr(cls, "__post_init__")
+
+    def names(self) -> Sequence[str]:
+        return list(self.cls.__struct_fields__)
+
+    def fields(self) -> Sequence[ClassField]:
+        annotations = annotations_of(self.cls)
+        infos: tuple[FieldInfo, ...] = fields(self.cls)
+        return [
+            ClassField(
+                name=info.name,
+                stored=info.encode_name,
+                annotation=annotations[info.name],
+                argument=info.name,
+                **default_of(info.default, info.default_factory, NODEFAULT),
+            )
+            for info in infos
+        ]
+
+    def put(self, entity: Any, name: str, value: object) -> None:  # noqa: ANN401 - a Struct
+        force_setattr(entity, name, value)
+
+    def making(self, source: Source, given: Sequence[Given]) -> list[str]:
+        return [f"o = {source.once(self.cls, 'cls')}({arguments(source, given)})"]
+
+    def setting(self, source: Source, name: str, value: str) -> str:
+        if self.is_frozen:
+            return f"{source.once(force_setattr, 'put')}(o, {name!r}, {value})"
+        return f"o.{name} = {value}"
