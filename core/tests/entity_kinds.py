@@ -22,7 +22,7 @@ BORN_MS: Final = 1_700_000_000_123
 Fields = Mapping[str, Any]
 """Annotations by names. There is an ``id`` beside them."""
 
-_MIXED: Final = {"arbitrary_types_allowed": True}
+_MIXED: Final = pydantic.ConfigDict(arbitrary_types_allowed=True)
 """What pydantic wants before it lets in classes of attrs and msgspec."""
 
 
@@ -45,18 +45,18 @@ def _entity(fields: Fields) -> Any:
     return new_class("Thing", (Entity,), exec_body=lambda body: body.update(__annotations__=annotations, id="x.y"))
 
 
-def _model(fields: Fields, **options: Any) -> Any:
+def _model(fields: Fields, config: pydantic.ConfigDict = _MIXED) -> Any:
     given: dict[str, Any] = {**{name: (each, ...) for name, each in fields.items()}, "id": (str, "x.y")}
-    return pydantic.create_model("Thing", __config__=pydantic.ConfigDict(**_MIXED, **options), **given)
+    return pydantic.create_model("Thing", __config__=config, **given)
 
 
 def _pydantic_dataclass(fields: Fields, **options: Any) -> Any:
-    config = pydantic.ConfigDict(arbitrary_types_allowed=True)
-    return pydantic.dataclasses.dataclass(_dataclass(fields, **options), config=config, **options)
+    return pydantic.dataclasses.dataclass(_dataclass(fields, **options), config=_MIXED, **options)
 
 
 def _typed_dict(fields: Fields) -> Any:
-    return TypedDict("Thing", {**fields, "id": str})  # type: ignore[misc]
+    make: Any = TypedDict
+    return make("Thing", {**fields, "id": str})
 
 
 KINDS: Final[Mapping[str, Callable[[Fields], Any]]] = {
@@ -68,7 +68,9 @@ KINDS: Final[Mapping[str, Callable[[Fields], Any]]] = {
     "Struct": _struct,
     "frozen Struct": lambda fields: _struct(fields, frozen=True),
     "pydantic model": _model,
-    "frozen pydantic model": lambda fields: _model(fields, frozen=True),
+    "frozen pydantic model": lambda fields: _model(
+        fields, pydantic.ConfigDict(arbitrary_types_allowed=True, frozen=True)
+    ),
     "pydantic dataclass": _pydantic_dataclass,
     "frozen pydantic dataclass": lambda fields: _pydantic_dataclass(fields, frozen=True),
     "TypedDict": _typed_dict,
