@@ -22,7 +22,9 @@ class Plain(Entity):
     note: str = ""
 
 
-class Quake(Entity, name="Earthquake", partition="{net}.{time:%Y}", id="{code}", conflict="lww", schema=3):
+class Quake(
+    Entity, name="Earthquake", partition="{net}.{time:%Y}", id="{code}", conflict="lww", index=["mag"], schema=3
+):
     net: str
     code: str
     time: datetime
@@ -33,7 +35,7 @@ class Aftershock(Quake):
     main: str = ""
 
 
-class Elsewhere(Quake, partition="global", id="{main}", conflict="first-writer"):
+class Elsewhere(Quake, partition="global", id="{main}", conflict="first-writer", index=[]):
     main: str = ""
 
 
@@ -105,6 +107,10 @@ def test_the_decorator_declares_frozen_and_slotted_dataclasses() -> None:
         Reading("oslo").id = "x"  # type: ignore[misc]
 
 
+def test_a_subclass_takes_over_the_index_unless_it_names_another() -> None:
+    assert [declared_by(cls).index for cls in (Quake, Aftershock, Undeclared, Elsewhere)] == [("mag",)] * 3 + [()]
+
+
 def test_a_strategy_object_is_kept_and_recorded_by_its_rule() -> None:
     strategy = DateStrategy("time")
 
@@ -157,8 +163,12 @@ def with_keywords(**keywords: Any) -> Callable[[], type]:
         (with_keywords(id="{created_at:%Y}"), "'created_at' is known only after the write"),
         (with_keywords(id="{a}.{b}"), "suffix"),
         (with_keywords(schema=0), "schema is 0"),
+        (with_keywords(index="site"), "index is a list of paths, as in ['site']"),
+        (with_keywords(index=["site", "site"]), "index names a path twice"),
+        (with_keywords(index=["mag"]), "no field 'mag' for its index"),
+        (with_keywords(index=["mag.x"]), "no field 'mag' for its index"),
     ],
-    ids=range(13),
+    ids=range(17),
 )
 def test_a_declaration_that_cannot_be_is_refused_when_the_class_is_made(make: Callable[[], type], reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -182,7 +192,7 @@ def test_a_strategy_object_that_reads_declared_fields_is_taken() -> None:
     assert declared_by(with_keywords(partition=BySite("site"))()).declaration.partition == "by-site"
 
 
-@pytest.mark.parametrize("declaration", [Declaration(name="A"), declaration_of(Quake)])
+@pytest.mark.parametrize("declaration", [Declaration(name="A", index=("a.b", "c")), declaration_of(Quake)])
 def test_a_declaration_survives_the_catalog_byte_for_byte(declaration: Declaration) -> None:
     data = declaration.to_bytes()
     assert Declaration.from_bytes(data) == declaration
@@ -210,8 +220,8 @@ def test_disagreements_show_both_sides() -> None:
     ]
 
 
-def test_programs_may_know_different_schemas() -> None:
-    one, other = Declaration(name="A", schema=1), Declaration(name="A", schema=2)
+def test_programs_may_know_different_schemas_and_indexes() -> None:
+    one, other = Declaration(name="A", schema=1, index=("a",)), Declaration(name="A", schema=2, index=("b",))
     assert disagreements(one, other, one_is="x", other_is="y") == []
 
 
