@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass as pydantic_dataclass
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, core_schema
 
 from tierfold.codec import DEPTH_LIMIT, check_canonical, decode, encode
 from tierfold.entities.adapter import EntityAdapter, adapter_for
@@ -622,11 +622,31 @@ def test_types_of_pydantic_are_stored_as_it_writes_them_and_come_back() -> None:
     assert (loaded.link, loaded.seen) == (made.link, BORN)
 
 
-@pytest.mark.parametrize("value", [Decimal(1), object()])
-def test_what_pydantic_does_not_write_for_its_type_is_refused_with_the_path(value: object) -> None:
-    made = Station(net="ci", id="x.y")
-    made.link = value  # type: ignore[assignment]
-    assert refusal(lambda: adapter_for(Station).dump(made))[:2] == ("$.link", "x.y")
+class Unwritten:
+    """A type that pydantic lets in, and cannot write."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.is_instance_schema(cls)
+
+
+class Huge(Unwritten):
+    """A type that pydantic writes as what no document holds."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        writing = core_schema.plain_serializer_function_ser_schema(lambda value: 2**70)
+        return core_schema.is_instance_schema(cls, serialization=writing)
+
+
+@pytest.mark.parametrize(
+    ("cls", "reason"), [(Unwritten, "pydantic cannot write this Unwritten"), (Huge, "an int must fit into 64 bits")]
+)
+def test_a_value_that_pydantic_cannot_write_is_refused_with_path_and_id(cls: type[Unwritten], reason: str) -> None:
+    model = KINDS["pydantic model"]({"value": cls})
+    path, id, said = refusal(lambda: adapter_for(model).dump(model(value=cls())))
+    assert (path, id) == ("$.value", "x.y")
+    assert reason in said
 
 
 def test_validators_of_a_model_run_on_saves_and_the_validated_value_is_stored() -> None:

@@ -37,14 +37,9 @@ class Upgrading:
             try:
                 return await self._access.write([merged.get(write.id, write) for write in writes])
             except StaleWriteError as error:
-                if not self._is_ours(error, writes, merged):
+                if not _is_ours(error, writes):
                     raise
                 merged = self._merged(writes)
-
-    def _is_ours(self, error: StaleWriteError, writes: Sequence[Write], merged: dict[str, Write]) -> bool:
-        """Whether no condition of the caller's failed, but the store's on older records, or one of ours."""
-        found = error.current.hash if isinstance(error.current, Record) else None
-        return any(write.id == error.id and (write.expected == ANY or write.expected == found) for write in writes)
 
     def _merged(self, writes: Sequence[Write]) -> dict[str, Write]:
         """What replaces those writes that find an older record now."""
@@ -61,3 +56,9 @@ class Upgrading:
         payload = write.merge(self._upgrade(record).payload, write.payload)
         expected = record.hash if write.expected == ANY else write.expected
         return replace(write, payload=payload, merge=None, oldest_schema=0, expected=expected)
+
+
+def _is_ours(error: StaleWriteError, writes: Sequence[Write]) -> bool:
+    """Whether no condition of the caller's failed, but the store's on older records, or one of ours."""
+    found = error.current.hash if isinstance(error.current, Record) else None
+    return any(write.id == error.id and write.expected in (ANY, found) for write in writes)

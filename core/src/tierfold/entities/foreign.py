@@ -45,7 +45,7 @@ class ForeignKind(Kind):
         try:
             return self._write(value, mode="json", warnings="error")
         except ValueError as error:
-            raise ValidationError(f"Expected `{self.expected}`, got `{type(value).__name__}`", path=path) from error
+            raise ValidationError(f"pydantic cannot write this {type(value).__name__}", path=path) from error
 
     def _exact(self, value: object) -> object:
         stored = self.plain(value, "$")

@@ -125,6 +125,10 @@ class Make(ABC):
         """Set a field, also of a frozen object: a copy that nobody has seen yet."""
         object.__setattr__(entity, name, value)
 
+    def unknown(self, entity: Any) -> Sequence[str]:  # noqa: ANN401
+        """What an object has beside the fields, and would lose."""
+        return ()
+
     # --- source ------------------------------------------------------------------------------------------------------
 
     def guard(self, source: Source, value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final, get_args
@@ -49,8 +50,9 @@ class PydanticMake(Make):
         self._stored = {field.name: field.stored for field in found}
         return found
 
+    @abstractmethod
     def _complete(self) -> None:
-        raise NotImplementedError
+        """Resolve what the class could not resolve when it was made, if that is possible by now."""
 
     def _field(self, name: str, info: Any) -> ClassField:  # noqa: ANN401 - a FieldInfo
         required = bool(info.is_required())

@@ -19,7 +19,6 @@ from tierfold.entities.kinds import Kind, unexpected
 from tierfold.entities.make import MISSING, ClassField, Given, Make
 from tierfold.entities.makes import make_of
 from tierfold.entities.source import Source
-from tierfold.entities.typed_dict_make import TypedDictMake
 from tierfold.errors import ConfigError, ValidationError
 
 __all__ = ["Shape", "Shapes", "struct_field"]
@@ -196,9 +195,8 @@ class Shape:
         return document
 
     def _check_members(self, value: Any, path: str) -> None:  # noqa: ANN401 - an object of the class
-        if isinstance(self.make, TypedDictMake):
-            for name in self.make.unknown(value):
-                raise ValidationError(f"{self.make.expected} has no such member", path=member_path(path, name))
+        for name in self.make.unknown(value):
+            raise ValidationError(f"{self.make.expected} has no such member", path=member_path(path, name))
         for member in self.members:
             if not member.field.may_lack and self.make.get(value, member.field.name) is MISSING:
                 raise ValidationError("the field has no value", path=member_path(path, member.name))

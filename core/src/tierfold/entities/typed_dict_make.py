@@ -55,8 +55,7 @@ class TypedDictMake(Make):
     def put(self, entity: Any, name: str, value: object) -> None:  # noqa: ANN401
         entity[name] = value
 
-    def unknown(self, entity: dict[str, object]) -> list[str]:
-        """Members that the class does not declare."""
+    def unknown(self, entity: Any) -> Sequence[str]:  # noqa: ANN401
         return [name for name in entity if name not in self._names]
 
     def guard(self, source: Source, value: str) -> str:
