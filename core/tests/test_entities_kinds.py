@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +49,15 @@ def impossible(make: Callable[[], Any]) -> str:
     with pytest.raises(ConfigError) as caught:
         adapter_for(make())
     return str(caught.value)
+
+
+class Number(int):
+    pass
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+    BLUE = "blue"
 
 
 def list_of(item: Any) -> Any:
@@ -477,6 +487,26 @@ def test_what_a_structs_post_init_refuses_is_neither_saved_nor_read() -> None:
     assert refusal(lambda: adapter_for(Range).load(record(encode({"low": 3, "high": 2}))))[:2] == ("$", "x.y")
 
 
+class Lacking(msgspec.Struct):
+    count: int | msgspec.UnsetType = msgspec.UNSET
+    path: Path | msgspec.UnsetType | None = msgspec.UNSET
+    id: str = ""
+
+
+def test_a_field_of_a_struct_that_is_unset_has_no_member() -> None:
+    adapter = adapter_for(Lacking)
+    for made, document in (
+        (Lacking(), {}),
+        (Lacking(1, Path("a")), {"count": 1, "path": "a"}),
+        (Lacking(path=None), {"path": None}),
+        (Lacking(count=Number(2)), {"count": 2}),
+    ):
+        payload = adapter.dump(made)
+        assert decode(payload) == document
+        assert adapter.load(record(payload)) == Lacking(made.count, made.path, "x.y")
+    assert refusal(lambda: adapter.dump(Lacking("a")))[:2] == ("$.count", None)  # type: ignore[arg-type]
+
+
 class Listed(msgspec.Struct, array_like=True):
     id: str = ""
 
@@ -694,6 +724,38 @@ def test_a_strict_model_that_forbids_more_is_read_and_leaves_unknown_members_alo
     assert (loaded.key, loaded.words, loaded.day, loaded.version) == (made.key, made.words, made.day, 5)
     assert adapter.merge is not None
     assert adapter.merge(payload, adapter.dump(loaded)) == payload
+
+
+def test_a_model_that_holds_the_values_of_enums_is_saved_and_comes_back() -> None:
+    class Painted(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(use_enum_values=True)
+        colour: Colour
+        others: list[Colour] = []
+        count: int = 0
+        id: str = ""
+
+    adapter = adapter_for(Painted)
+    made = Painted(colour=Colour.RED, others=[Colour.BLUE])
+    assert made.colour == "red"
+    loaded = adapter.load(record(adapter.dump(made)))
+    assert loaded == made.model_copy(update={"id": "x.y"})
+    assert type(loaded.colour) is str
+    assert refusal(lambda: adapter.load(record(encode({"colour": "green"}))))[:2] == ("$.colour", "x.y")
+
+
+def test_types_of_pydantic_may_stand_in_containers_and_unions() -> None:
+    class Linked(pydantic.BaseModel):
+        links: list[pydantic.HttpUrl]
+        either: pydantic.HttpUrl | int | None
+        table: dict[str, pydantic.AwareDatetime | None]
+        id: str = ""
+
+    adapter = adapter_for(Linked)
+    for either in ("https://a.b/", 5, None):
+        made = Linked.model_validate({"links": ["https://a.b/"], "either": either, "table": {"a": BORN, "b": None}})
+        payload = adapter.dump(made)
+        assert decode(payload)["either"] == either
+        assert adapter.load(record(payload)) == made.model_copy(update={"id": "x.y"})
 
 
 def test_validators_of_a_pydantic_dataclass_run_on_reads_and_saves() -> None:

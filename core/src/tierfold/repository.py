@@ -313,8 +313,11 @@ class Repository(Generic[T]):
         """Give entities their ids, and make them writes."""
         dump, merge, schema = self._adapter.dump, self._adapter.merge, self._kind.declaration.schema
         oldest = 0 if self._adapter.upgrade is None else schema
+        raw = merge is None  # a document is replaced as a whole, in the schema that it was read in
         placed = self._kind.placement.place(entities)
-        writes = [Write(segment, id, dump(entity), schema, expected, merge, oldest) for entity, id, segment in placed]
+        writes = [
+            Write(segment, id, dump(entity), schema, expected, merge, oldest, raw) for entity, id, segment in placed
+        ]
         return [entity for entity, _, _ in placed], writes
 
     def _logical_key(self, segment: SegmentName) -> str:

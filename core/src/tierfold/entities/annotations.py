@@ -96,9 +96,7 @@ class Kinds:
         if has_make(annotation):
             return self._nested(annotation)
         kind = scalar_kind(self._source, annotation, beside_int=beside_int)
-        if kind is None and self._owner is not None:
-            return self._owner.value_kind(self._source, annotation)
-        return kind
+        return kind if self._owner is None else self._owner.value_kind(self._source, annotation, kind)
 
     def _annotated(self, args: tuple[Any, ...]) -> Kind:
         kind = self.of(args[0])

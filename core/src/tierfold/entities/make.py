@@ -101,9 +101,13 @@ class Make(ABC):
             ConfigError: One cannot be resolved, or stored.
         """
 
-    def value_kind(self, source: Source, annotation: type) -> Kind | None:
-        """The kind of a type that is not in the table of values, but that this kind of class knows."""
-        return None
+    def value_kind(self, source: Source, annotation: type, kind: Kind | None) -> Kind | None:
+        """The kind of a type in a field of this class.
+
+        Args:
+            kind: What the table of values says; None = the type is not in it.
+        """
+        return kind
 
     # --- Python ------------------------------------------------------------------------------------------------------
 

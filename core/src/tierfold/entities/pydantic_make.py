@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from functools import partial
 from typing import Any, Final, get_args
 
 from tierfold.codec import member_path
 from tierfold.entities.foreign import ForeignKind
-from tierfold.entities.kinds import Kind
+from tierfold.entities.kinds import Kind, LiteralKind
 from tierfold.entities.make import ClassField, Given, Make, set_after
 from tierfold.entities.source import Source
 from tierfold.errors import ConfigError, ValidationError
@@ -35,6 +36,7 @@ class PydanticMake(Make):
             reason = "extra='allow' has members without a type; declare them, or a field of type dict"
             raise ConfigError(f"{cls.__qualname__}: {reason}. What others store beside the fields is kept without it")
         self.is_frozen = bool(config.get("frozen"))
+        self._holds_enum_values = bool(config.get("use_enum_values"))
         self._stored: dict[str, str] = {}
 
     def names(self) -> Sequence[str]:
@@ -67,8 +69,12 @@ class PydanticMake(Make):
             is_stored=not info.exclude,
         )
 
-    def value_kind(self, source: Source, annotation: type) -> Kind | None:
-        return ForeignKind(source, annotation) if hasattr(annotation, "__get_pydantic_core_schema__") else None
+    def value_kind(self, source: Source, annotation: type, kind: Kind | None) -> Kind | None:
+        if self._holds_enum_values and issubclass(annotation, Enum):
+            return LiteralKind(source, tuple(member.value for member in annotation))
+        if kind is None and hasattr(annotation, "__get_pydantic_core_schema__"):
+            return ForeignKind(source, annotation)
+        return kind
 
     def making(self, source: Source, given: Sequence[Given]) -> list[str]:
         taken = [each for each in given if each.field.argument]

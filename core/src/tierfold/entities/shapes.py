@@ -190,7 +190,7 @@ class Shape:
         document = {}
         for member in self.members:
             found = self.make.get(value, member.field.name)
-            if found is not MISSING:
+            if found is not MISSING and not (member.field.may_lack and found is UNSET):
                 document[member.name] = member.kind.plain(found, member_path(path, member.name))
         return document
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Union, get_args
 
-from msgspec import NODEFAULT
+from msgspec import NODEFAULT, UnsetType
 from msgspec.structs import FieldInfo, fields, force_setattr
 
 from tierfold.entities.hints import annotations_of
@@ -17,7 +17,7 @@ __all__ = ["StructMake"]
 
 
 class StructMake(Make):
-    """A ``msgspec.Struct``, frozen or not. Its ``rename`` says what its members are called.
+    """A ``msgspec.Struct``, frozen or not. Its ``rename`` says what its members are called; an unset field has none.
 
     Raises:
         ConfigError: Its own form is no map of its fields.
@@ -39,17 +39,7 @@ class StructMake(Make):
 
     def fields(self) -> Sequence[ClassField]:
         annotations = annotations_of(self.cls)
-        infos: tuple[FieldInfo, ...] = fields(self.cls)
-        return [
-            ClassField(
-                name=info.name,
-                stored=info.encode_name,
-                annotation=annotations[info.name],
-                argument=info.name,
-                **default_of(info.default, info.default_factory, NODEFAULT),
-            )
-            for info in infos
-        ]
+        return [_field(info, annotations[info.name]) for info in fields(self.cls)]
 
     def put(self, entity: Any, name: str, value: object) -> None:  # noqa: ANN401 - a Struct
         force_setattr(entity, name, value)
@@ -61,3 +51,18 @@ class StructMake(Make):
         if self.is_frozen:
             return f"{source.once(force_setattr, 'put')}(o, {name!r}, {value})"
         return f"o.{name} = {value}"
+
+
+def _field(info: FieldInfo, annotation: Any) -> ClassField:  # noqa: ANN401 - annotations have no common type
+    members = get_args(annotation)
+    may_lack = UnsetType in members
+    if may_lack:
+        annotation = Union[tuple(member for member in members if member is not UnsetType)]  # noqa: UP007 - not known here
+    return ClassField(
+        name=info.name,
+        stored=info.encode_name,
+        annotation=annotation,
+        argument=info.name,
+        may_lack=may_lack,
+        **default_of(info.default, info.default_factory, NODEFAULT),
+    )

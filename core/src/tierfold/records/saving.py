@@ -155,8 +155,8 @@ def _successor(write: Write, id: bytes, old: Row, stamp: bytes) -> bytes:
         return pack_content(stamp, stamp, False, write.schema, before.version + 1, id, payload)
     if write.merge is not None:
         payload = write.merge(before.payload, payload)
-    schema, version = max(before.schema, write.schema), before.version + 1
-    return pack_content(stamp, before.birth, False, schema, version, id, payload, before.extension)
+    schema = before.schema if write.keeps_schema else max(before.schema, write.schema)
+    return pack_content(stamp, before.birth, False, schema, before.version + 1, id, payload, before.extension)
 
 
 def _expect(write: Write, old: Row | None) -> None:

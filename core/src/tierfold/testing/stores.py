@@ -350,6 +350,15 @@ class EntityStoreSuite(Suite, ABC, defines=True):
         (record,) = await written(store, Write(OSLO, "oslo.1", b"b", schema=2))
         assert record.schema == 3
 
+    async def test_a_writer_of_documents_leaves_the_schema_of_a_live_record_alone(self, store: EntityStore) -> None:
+        """S6: and gives its own to what is new."""
+        found = []
+        for schema in (2, 3):
+            found += await written(store, Write(OSLO, "oslo.1", b"a", schema=schema, keeps_schema=True))
+        await store.write([remove("oslo.1")])
+        found += await written(store, Write(OSLO, "oslo.1", b"a", schema=4, keeps_schema=True))
+        assert [record.schema for record in found] == [2, 2, 4]
+
     async def test_an_oversized_payload_refuses_the_batch(self, store: EntityStore) -> None:
         """S5: with both numbers, and nothing of the batch is stored."""
         with pytest.raises(PayloadTooLargeError) as error:
