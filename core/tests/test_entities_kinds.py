@@ -408,6 +408,14 @@ def test_setting_system_fields_is_no_assignment_of_the_users() -> None:
     assert made.id == "x.y"
 
 
+@pytest.mark.parametrize("slots", [True, False])
+def test_a_hash_that_an_attrs_object_remembers_is_not_that_of_the_copy_with_an_id(slots: bool) -> None:
+    cls: Any = attrs.make_class("Hashed", {"id": attrs.field(type=str)}, frozen=True, slots=slots, cache_hash=True)
+    made = cls("")
+    hash(made)
+    assert hash(adapter_for(cls).with_id(made, "x.y")) == hash(cls("x.y"))
+
+
 def test_an_attrs_class_with_an_init_of_its_own_is_made_by_the_generated_one() -> None:
     assert adapter_for(Handmade).load(record(encode({"low": 3}))).low == 3
 

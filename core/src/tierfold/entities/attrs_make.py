@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Final
 
 from tierfold.entities.hints import annotations_of
 from tierfold.entities.make import ClassField, Given, Make, arguments, set_after
@@ -12,6 +13,9 @@ from tierfold.entities.source import Source
 from tierfold.errors import ConfigError
 
 __all__ = ["AttrsMake"]
+
+_CACHED_HASH: Final = "_attrs_cached_hash"
+"""Where an object of a class with ``cache_hash=True`` keeps its hash; None = not known yet."""
 
 
 class AttrsMake(Make):
@@ -47,6 +51,12 @@ class AttrsMake(Make):
             default["default"] = item.default
         argument = item.alias if item.init else ""
         return ClassField(name=item.name, stored=item.name, annotation=annotation, argument=argument, **default)
+
+    def copied(self, entity: Any) -> Any:  # noqa: ANN401 - an attrs object
+        made = copy(entity)
+        if hasattr(made, _CACHED_HASH):
+            object.__setattr__(made, _CACHED_HASH, None)  # of the fields that are about to change
+        return made
 
     def making(self, source: Source, given: Sequence[Given]) -> list[str]:
         cls = source.once(self.cls, "cls")

@@ -129,6 +129,10 @@ class Make(ABC):
         """Set a field, also of a frozen object: a copy that nobody has seen yet."""
         object.__setattr__(entity, name, value)
 
+    def copied(self, entity: Any) -> Any:  # noqa: ANN401
+        """A copy whose fields may be put."""
+        return copy(entity)
+
     def unknown(self, entity: Any) -> Sequence[str]:  # noqa: ANN401
         """What an object has beside the fields, and would lose."""
         return ()
@@ -157,7 +161,7 @@ class Make(ABC):
 
     def copying(self, source: Source) -> list[str]:
         """Lines that make ``o`` an object whose fields may be set."""
-        return [f"o = {source.once(copy, 'copy')}(o)"] if self.is_frozen else []
+        return [f"o = {source.once(self.copied, 'copied')}(o)"] if self.is_frozen else []
 
 
 def arguments(source: Source, given: Sequence[Given]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -126,7 +125,7 @@ class _TypedClass(Generic[T]):
         if unknown:
             reason = f"{self._make.expected} has no field {', '.join(sorted(unknown))}"
             raise ValidationError(reason, id=self._id_of(entity))
-        changing = copy(entity)
+        changing: T = self._make.copied(entity)
         for name, value in changed.items():
             self._make.put(changing, name, value)
         return changing
