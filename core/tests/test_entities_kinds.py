@@ -420,6 +420,24 @@ def test_an_attrs_class_with_an_init_of_its_own_is_made_by_the_generated_one() -
     assert adapter_for(Handmade).load(record(encode({"low": 3}))).low == 3
 
 
+@attrs.define
+class Ordered:
+    first: int
+    named: int = attrs.field(kw_only=True)
+    second: int = 2
+    own: int = attrs.field(default=attrs.Factory(lambda self: self.second + 1, takes_self=True))
+    third: str = "c"
+    id: str = ""
+
+
+@pytest.mark.parametrize("missing", [[], ["own"], ["second", "own", "third"]], ids=len)
+def test_attrs_fields_come_in_the_order_and_way_that_the_constructor_takes_them(missing: list[str]) -> None:
+    made = Ordered(first=1, named=7, second=2, own=3, third="c", id="x.y")
+    document = decode(adapter_for(Ordered).dump(made))
+    left = {name: value for name, value in document.items() if name not in missing}
+    assert adapter_for(Ordered).load(record(encode(left))) == made
+
+
 def test_an_attrs_field_needs_a_type() -> None:
     untyped = attrs.make_class("Untyped", {"note": attrs.field(), "id": attrs.field(type=str)})
     assert impossible(lambda: untyped) == "field 'note' of Untyped has no type"

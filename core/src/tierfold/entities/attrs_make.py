@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from copy import copy
+from itertools import takewhile
 from typing import Any, Final
 
 from tierfold.entities.hints import annotations_of
@@ -60,12 +61,20 @@ class AttrsMake(Make):
 
     def making(self, source: Source, given: Sequence[Given]) -> list[str]:
         cls = source.once(self.cls, "cls")
-        given_arguments = arguments(source, given)
+        given_arguments = self._arguments(given)
         if hasattr(self.cls, "__attrs_init__"):  # it has an `__init__` of its own beside the generated one
             made = [f"o = {source.once(object.__new__, 'new')}({cls})", f"o.__attrs_init__({given_arguments})"]
         else:
             made = [f"o = {cls}({given_arguments})"]
         return [*made, *set_after(self, source, given)]
+
+    def _arguments(self, given: Sequence[Given]) -> str:
+        """All of them, in the order of the parameters."""
+        by_name = {each.field.name: each for each in given}
+        taken = [item for item in self._attributes if item.init]
+        ordered = [by_name[item.name] for item in sorted(taken, key=lambda item: bool(item.kw_only))]
+        by_place = takewhile(lambda item: not (item.kw_only or by_name[item.name].lacking), taken)
+        return arguments(ordered, len(list(by_place)))
 
     def setting(self, source: Source, name: str, value: str) -> str:
         # Not `o.name = value`: hooks on assignment belong to the user's assignments.

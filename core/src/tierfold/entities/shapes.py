@@ -104,7 +104,7 @@ class Shape:
                 raise ConfigError(f"{self.make.cls.__qualname__}: a field is stored as {name!r}, a system field")
 
     def define(self) -> None:
-        """Write the functions and make the reader, still without annotations."""
+        """Make writer and reader, the latter still without annotations."""
         rename = {member.code: member.name for member in self.members}
         name = self.make.cls.__name__
         specs = [
@@ -115,11 +115,14 @@ class Shape:
         self._source.bind(self.reader_name, self.reader)
         writer = msgspec.defstruct(name, [member.code for member in self.members], rename=rename, gc=False)
         self._writer_name = self._source.name(writer, "writer")
-        self._source.define(self.pack, "v", [*self.packing(), "return packed"])
-        self._source.define(self.restore, "s", [*self.restoring(), "return o"])
         if self.make.has_rules:
             given = [Given(field, self.make.reading(self._source, field)) for field in self._fields]
             self._source.define(self._remake, "v", [*self.make.making(self._source, given), "return o"])
+
+    def define_nested(self) -> None:
+        """Write the functions for objects inside others. Those of an entity are part of its dump and load."""
+        self._source.define(self.pack, "v", [*self.packing(), "return packed"])
+        self._source.define(self.restore, "s", [*self.restoring(), "return o"])
 
     def annotate(self) -> None:
         """Tell the reader its types, once all readers exist that they may name."""
@@ -328,5 +331,7 @@ class Shapes:
     def _finish(self) -> None:
         for shape in self._all:
             shape.define()
+        for shape in self._by_class.values():
+            shape.define_nested()
         for shape in self._all:
             shape.annotate()

@@ -45,7 +45,7 @@ class StructMake(Make):
         force_setattr(entity, name, value)
 
     def making(self, source: Source, given: Sequence[Given]) -> list[str]:
-        return [f"o = {source.once(self.cls, 'cls')}({arguments(source, given)})"]
+        return [f"o = {source.once(self.cls, 'cls')}({arguments(given)})"]
 
     def setting(self, source: Source, name: str, value: str) -> str:
         if self.is_frozen:
