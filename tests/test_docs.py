@@ -22,6 +22,7 @@ import pytest
 from tierfold import config, errors, hookspecs, layout
 from tierfold.cli import COMMANDS
 from tierfold.config import read_config
+from tierfold.entities import values
 from tierfold.entities.ids import KEY_LIMIT
 from tierfold.events import BUFFER_LIMIT
 from tierfold.kv.local import PAYLOAD_LIMIT_BYTES
@@ -277,6 +278,15 @@ def test_format_page_gives_the_sizes_of_record_rows() -> None:
     assert offsets[-1] + sizes[-1] == layout.LOCAL_SIZE
     content = [int(row[0]) for row in table_below(text, "Then follows the content") if row[0].isdigit()]
     assert (content[0], content[-1]) == (layout.LOCAL_SIZE, layout.ID_START)
+
+
+def test_value_table_says_what_the_table_in_the_code_says() -> None:
+    shown = table_below((ROOT / "docs/entities.md").read_text(), "## Values")
+    *_, rows, _ = re.split(r"^=+  =+$", values.__doc__ or "", flags=re.MULTILINE)
+    written = [re.split(r" {2,}", row) for row in rows.strip().splitlines()]
+    assert [[cell.replace("`", "") for cell in row] for row in shown] == [
+        [cell.replace("`", "") for cell in row] for row in written
+    ]
 
 
 def test_performance_page_has_one_place_for_the_figures() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tierfold.abc.keys import KeyStrategy
 from tierfold.builtin.strategies import DateStrategy
-from tierfold.entities.declaration import Declaration, declare, disagreements
+from tierfold.entities.declaration import Declaration, Keywords, declare, disagreements
 from tierfold.entities.entity import Entity, declared_by, entity
 from tierfold.entities.system import EPOCH
 from tierfold.errors import ConfigError, CorruptDataError
@@ -22,7 +22,9 @@ class Plain(Entity):
     note: str = ""
 
 
-class Quake(Entity, name="Earthquake", partition="{net}.{time:%Y}", id="{code}", conflict="lww", schema=3):
+class Quake(
+    Entity, name="Earthquake", partition="{net}.{time:%Y}", id="{code}", conflict="lww", index=["mag"], schema=3
+):
     net: str
     code: str
     time: datetime
@@ -33,7 +35,7 @@ class Aftershock(Quake):
     main: str = ""
 
 
-class Elsewhere(Quake, partition="global", id="{main}", conflict="first-writer"):
+class Elsewhere(Quake, partition="global", id="{main}", conflict="first-writer", index=[]):
     main: str = ""
 
 
@@ -105,6 +107,10 @@ def test_the_decorator_declares_frozen_and_slotted_dataclasses() -> None:
         Reading("oslo").id = "x"  # type: ignore[misc]
 
 
+def test_a_subclass_takes_over_the_index_unless_it_names_another() -> None:
+    assert [declared_by(cls).index for cls in (Quake, Aftershock, Undeclared, Elsewhere)] == [("mag",)] * 3 + [()]
+
+
 def test_a_strategy_object_is_kept_and_recorded_by_its_rule() -> None:
     strategy = DateStrategy("time")
 
@@ -141,8 +147,11 @@ def with_keywords(**keywords: Any) -> Callable[[], type]:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (undecorated, "no dataclass; put"),
-        (with_keywords(index=["mag"]), "index is unknown; an entity type takes name, partition, id, conflict, schema"),
+        (undecorated, "is not a dataclass, an attrs class"),
+        (
+            with_keywords(keep=1),
+            "keep is unknown; an entity type takes name, partition, id, conflict, schema, upgrade,",
+        ),
         (with_keywords(name="a b"), "'a b': use another name"),
         (with_keywords(name=""), "use another name"),
         (with_keywords(name="deleted"), "use another name"),
@@ -154,8 +163,12 @@ def with_keywords(**keywords: Any) -> Callable[[], type]:
         (with_keywords(id="{created_at:%Y}"), "'created_at' is known only after the write"),
         (with_keywords(id="{a}.{b}"), "suffix"),
         (with_keywords(schema=0), "schema is 0"),
+        (with_keywords(index="site"), "index is a list of paths, as in ['site']"),
+        (with_keywords(index=["site", "site"]), "index names a path twice"),
+        (with_keywords(index=["mag"]), "no field 'mag' for its index"),
+        (with_keywords(index=["mag.x"]), "no field 'mag' for its index"),
     ],
-    ids=range(13),
+    ids=range(17),
 )
 def test_a_declaration_that_cannot_be_is_refused_when_the_class_is_made(make: Callable[[], type], reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -164,8 +177,8 @@ def test_a_declaration_that_cannot_be_is_refused_when_the_class_is_made(make: Ca
 
 
 def test_the_decorator_refuses_unknown_keywords_and_classes_without_id() -> None:
-    with pytest.raises(ConfigError, match="Reading: upgrade is unknown"):
-        entity(upgrade={})(Reading)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="Reading: keep is unknown"):
+        entity(keep=1)(Reading)  # type: ignore[arg-type]
 
     @dataclass
     class NoId:
@@ -179,7 +192,7 @@ def test_a_strategy_object_that_reads_declared_fields_is_taken() -> None:
     assert declared_by(with_keywords(partition=BySite("site"))()).declaration.partition == "by-site"
 
 
-@pytest.mark.parametrize("declaration", [Declaration(name="A"), declaration_of(Quake)])
+@pytest.mark.parametrize("declaration", [Declaration(name="A", index=("a.b", "c")), declaration_of(Quake)])
 def test_a_declaration_survives_the_catalog_byte_for_byte(declaration: Declaration) -> None:
     data = declaration.to_bytes()
     assert Declaration.from_bytes(data) == declaration
@@ -187,7 +200,7 @@ def test_a_declaration_survives_the_catalog_byte_for_byte(declaration: Declarati
 
 
 def test_a_catalog_row_of_a_later_version_is_read_without_what_it_adds() -> None:
-    later = msgspec.msgpack.decode(Declaration(name="A").to_bytes()) | {"index": ["mag"]}
+    later = msgspec.msgpack.decode(Declaration(name="A").to_bytes()) | {"owner": ["mag"]}
     assert Declaration.from_bytes(msgspec.msgpack.encode(later)) == Declaration(name="A")
 
 
@@ -207,13 +220,13 @@ def test_disagreements_show_both_sides() -> None:
     ]
 
 
-def test_programs_may_know_different_schemas() -> None:
-    one, other = Declaration(name="A", schema=1), Declaration(name="A", schema=2)
+def test_programs_may_know_different_schemas_and_indexes() -> None:
+    one, other = Declaration(name="A", schema=1, index=("a",)), Declaration(name="A", schema=2, index=("b",))
     assert disagreements(one, other, one_is="x", other_is="y") == []
 
 
 def test_declare_takes_what_a_configuration_file_says() -> None:
-    declared = declare("Quake", partition="{net}", id=None, conflict=None)
+    declared = declare("Quake", Keywords(partition="{net}"))
     assert declared.declaration == Declaration(name="Quake", partition="{net}")
     assert declared.strategy is None
 

@@ -10,7 +10,7 @@ import pytest
 
 from tierfold.codec import encode
 from tierfold.entities.adapter import document_adapter
-from tierfold.entities.declaration import declare
+from tierfold.entities.declaration import Keywords, declare
 from tierfold.errors import ValidationError
 from tierfold.model import Digest, Record, pack_content
 
@@ -18,7 +18,7 @@ STAMP = (1_700_000_000_123).to_bytes(6) + bytes(10)
 TIME = datetime(2023, 11, 14, 22, 13, 20, 123000, tzinfo=UTC)
 SYSTEM = {"id": "global.x", "created_at": TIME, "updated_at": TIME, "version": 3}
 
-adapter = document_adapter(declare("Quake"))
+adapter = document_adapter(declare("Quake", Keywords()))
 
 
 def record(payload: bytes) -> Record:

@@ -14,7 +14,7 @@ import pytest
 from tierfold.abc.keys import KeyStrategy
 from tierfold.builtin.strategies import DateStrategy, GlobalStrategy, TemplateStrategy
 from tierfold.entities.adapter import adapter_for, document_adapter
-from tierfold.entities.declaration import declare
+from tierfold.entities.declaration import Keywords, declare
 from tierfold.entities.entity import Entity, entity
 from tierfold.entities.placement import Placement
 from tierfold.errors import ConfigError, ValidationError
@@ -137,7 +137,7 @@ def test_a_key_is_worked_out_for_each_value_and_not_taken_from_a_like_one() -> N
 
 
 def test_raw_documents_are_placed_like_objects() -> None:
-    adapter = document_adapter(declare("Sample", partition="date(time)"))
+    adapter = document_adapter(declare("Sample", Keywords(partition="date(time)")))
     place = Placement(adapter, DateStrategy("time"), "app", Random(1).randbytes)
     document = {"time": datetime(2026, 11, 21, tzinfo=UTC)}
     ((placed, id, segment),) = place.place([document])

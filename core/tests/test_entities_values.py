@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import InitVar, dataclass, field, make_dataclass
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from math import inf, nan
@@ -14,6 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from core.tests.entity_kinds import KINDS, record, value_of
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
@@ -22,9 +23,6 @@ from tierfold.codec import check_canonical, decode, encode
 from tierfold.entities.adapter import EntityAdapter, adapter_for
 from tierfold.entities.entity import Entity
 from tierfold.errors import ConfigError, ValidationError
-from tierfold.model import Digest, Record, pack_content
-
-STAMP = (1_700_000_000_123).to_bytes(6) + bytes(10)
 
 
 class Colour(enum.StrEnum):
@@ -105,24 +103,20 @@ NOON = datetime(2026, 11, 21, 12, 0, 0, 5, tzinfo=UTC)
 PLUS_TWO = timezone(timedelta(hours=2))
 
 
-def adapter_of(annotation: Any) -> tuple[type, EntityAdapter[Any]]:
-    cls = make_dataclass("Thing", [("value", annotation), ("id", str, "x.y")])
+def adapter_of(annotation: Any, kind: str = "dataclass") -> tuple[Any, EntityAdapter[Any]]:
+    cls = KINDS[kind]({"value": annotation})
     return cls, adapter_for(cls)
 
 
-def stored(annotation: Any, value: object) -> object:
-    cls, adapter = adapter_of(annotation)
-    payload = adapter.dump(cls(value))
+def stored(annotation: Any, value: object, kind: str = "dataclass") -> object:
+    cls, adapter = adapter_of(annotation, kind)
+    payload = adapter.dump(cls(value=value, id="x.y"))
     check_canonical(payload)
     return decode(payload)["value"]
 
 
-def loaded(annotation: Any, plain: object) -> object:
-    return adapter_of(annotation)[1].load(record(encode({"value": plain}))).value
-
-
-def record(payload: bytes) -> Record:
-    return Record("Thing", pack_content(STAMP, STAMP, False, 1, 1, b"x.y", payload), Digest(bytes(16)))
+def loaded(annotation: Any, plain: object, kind: str = "dataclass") -> object:
+    return value_of(adapter_of(annotation, kind)[1].load(record(encode({"value": plain}))), "value")
 
 
 TABLE: list[tuple[Any, object, object]] = [
@@ -194,17 +188,24 @@ TABLE: list[tuple[Any, object, object]] = [
     (Annotated[Path | int, "a note"] | None, 5, 5),
     (SiteName, "a", "a"),
     (SiteName | None, "a", "a"),
-    (Final[int], 5, 5),
 ]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "TypedDict"])
+def test_a_field_may_be_final(kind: str) -> None:
+    assert stored(Final[int], 5, kind) == loaded(Final[int], 5, kind) == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("annotation", "value", "plain"), TABLE, ids=range(len(TABLE)))
-def test_a_value_is_stored_as_the_table_says_and_comes_back(annotation: Any, value: object, plain: object) -> None:
-    found = stored(annotation, value)
+def test_a_value_is_stored_as_the_table_says_and_comes_back(
+    annotation: Any, value: object, plain: object, kind: str
+) -> None:
+    found = stored(annotation, value, kind)
     assert found == plain
     assert type(found) is type(plain)
-    assert loaded(annotation, plain) == value
-    assert type(loaded(annotation, plain)) is type(value)
+    assert loaded(annotation, plain, kind) == value
+    assert type(loaded(annotation, plain, kind)) is type(value)
 
 
 CONVERTED: list[tuple[Any, object, object]] = [
@@ -371,7 +372,7 @@ UNDECLARABLE: list[tuple[Any, str]] = [
     (type[int], "cannot be stored"),
     ("Missing", "Thing: name 'Missing' is not defined; annotations may use only names that are defined at module"),
     (str | UUID, "Thing: Type unions may not contain more than one str-like type"),
-    (Place | Tag, "several dataclasses"),
+    (Place | Tag, "several classes"),
     (list[int] | set[int], "Thing: Type unions"),
     (Unresolved, "Unresolved"),
     (Annotated[Place, Meta(ge=0)], "Thing"),

@@ -267,7 +267,7 @@ def _attempt(lane: str, random: Random, mark: str) -> Attempt:
     )
 
 
-async def obey(program: Program) -> None:
+async def obey(program: object) -> None:
     """Carry out commands until standard input ends."""
     while line := await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
         name, *arguments = json.loads(line)
@@ -278,16 +278,21 @@ async def obey(program: Program) -> None:
             say("error", type(error).__name__, str(error))
 
 
-async def main(clock: Callable[[], int], tiers: list[str]) -> None:
+async def main(clock: Callable[[], int], tiers: list[str], commands: type[Program] = Program) -> None:
     trap = Trap()
     asked = [tierfold.Tier(**json.loads(tier)) if tier.startswith("{") else tier for tier in tiers]
     async with tierfold.open(*asked, clock=clock, plugins=[trap]) as data, anyio.create_task_group() as tasks:
         say("answer", "open")
-        await obey(Program(data, trap, tasks))
+        await obey(commands(data, trap, tasks))
         tasks.cancel_scope.cancel()
 
 
-if __name__ == "__main__":
+def run(commands: type[Program]) -> None:
+    """Be the program, with these commands."""
     _, event_loop, time_of_day, *places = sys.argv
     now_ms = (lambda: int(time_of_day)) if time_of_day.isdecimal() else SharedClock(Path(time_of_day))
-    anyio.run(main, now_ms, places, backend=event_loop)
+    anyio.run(main, now_ms, places, commands, backend=event_loop)
+
+
+if __name__ == "__main__":
+    run(Program)

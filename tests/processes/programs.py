@@ -42,6 +42,7 @@ class Program(Child):
     Args:
         clock: A number = it stands still there.
         hear: Told of every line that is no answer.
+        module: Which program; the others know further commands.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Program(Child):
         *tiers: str | dict[str, Any],
         backend: AsyncBackend = "asyncio",
         hear: Callable[[bytes], object] = bool,
+        module: str = "tests.processes.program",
     ) -> None:
         self._answers: list[list[Any]] = []
         self._asked = 1
@@ -57,7 +59,7 @@ class Program(Child):
         self.events: list[tuple[float, str, str, str]] = []
         written = [tier if isinstance(tier, str) else json.dumps(tier) for tier in tiers]
         time_of_day = clock.path if isinstance(clock, SharedClock) else clock
-        super().__init__("tests.processes.program", backend, time_of_day, *written, hear=self._sort)
+        super().__init__(module, backend, time_of_day, *written, hear=self._sort)
         try:
             assert self._answer(0) == "open"
         except BaseException:

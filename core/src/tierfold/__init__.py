@@ -44,10 +44,12 @@ if TYPE_CHECKING:
     from tierfold.links.link import Link
     from tierfold.model import Change, Meta, Record, Stored
     from tierfold.opening import Opening, open
-    from tierfold.query import Page, Query
+    from tierfold.queries import Explanation, Page, Query
+    from tierfold.queries.question import Where
     from tierfold.repository import Repository
     from tierfold.specs import KeyStrategySpec, ResolverSpec, StoreSpec
     from tierfold.status import LinkReport, LinkStatus, Status, SyncReport, TierStatus
+    from tierfold.where.field import F
 
 _HOME: Final = {
     "tierfold.abc.clock": ("Clock",),
@@ -84,7 +86,9 @@ _HOME: Final = {
     "tierfold.links.link": ("Link",),
     "tierfold.model": ("Change", "Meta", "Record", "Stored"),
     "tierfold.opening": ("Opening", "open"),
-    "tierfold.query": ("Page", "Query"),
+    "tierfold.queries": ("Explanation", "Page", "Query"),
+    "tierfold.queries.question": ("Where",),
+    "tierfold.where.field": ("F",),
     "tierfold.repository": ("Repository",),
     "tierfold.specs": ("KeyStrategySpec", "ResolverSpec", "StoreSpec"),
     "tierfold.status": ("LinkReport", "LinkStatus", "Status", "SyncReport", "TierStatus"),
@@ -101,6 +105,8 @@ __all__ = [
     "CorruptDataError",
     "DataLayer",
     "Entity",
+    "Explanation",
+    "F",
     "KeyStrategySpec",
     "Link",
     "LinkReport",
@@ -138,6 +144,7 @@ __all__ = [
     "TierStatus",
     "TierfoldError",
     "ValidationError",
+    "Where",
     "entity",
     "hookimpl",
     "open",

@@ -12,7 +12,7 @@ from tierfold.abc.keys import KeyStrategy
 from tierfold.abc.store import LocalStore
 from tierfold.config import EntityConfig
 from tierfold.entities.adapter import EntityAdapter, adapter_for, document_adapter
-from tierfold.entities.declaration import Declaration, Declared, check_fields, declare, disagreements
+from tierfold.entities.declaration import Declaration, Declared, Keywords, check_fields, declare, disagreements
 from tierfold.entities.entity import declared_by
 from tierfold.entities.ids import entity_key, logical_key
 from tierfold.entities.placeholders import check_placeholders
@@ -55,12 +55,12 @@ class Catalog:
         name = entity if isinstance(entity, str) else declared_by(entity).declaration.name
         stored = store.declared(name)
         known = None if stored is None else Declaration.from_bytes(stored)
-        declared = self._ruled(self._declared(entity, known))
+        adapter = self._adapter(entity, known)
+        declared = self._ruled(adapter.declared)
         source = "the store's catalog" if isinstance(entity, str) else "the code"
         self._check_configuration(declared.declaration, source)
         if known is not None:
             require_agreement(declared.declaration, known)
-        adapter = document_adapter(declared) if isinstance(entity, str) else adapter_for(entity)
         strategy = declared.strategy or self._strategy(declared.declaration)
         if adapter.names is not None:
             check_fields(Declared(declared.declaration, strategy), adapter.names)
@@ -76,15 +76,15 @@ class Catalog:
         """Where a change that users see happened."""
         return SegmentName(change.type, entity_key(self.prefix, change.partition))
 
-    def _declared(self, entity: type | str, known: Declaration | None) -> Declared:
+    def _adapter(self, entity: type | str, known: Declaration | None) -> EntityAdapter[Any]:
         if not isinstance(entity, str):
-            found = declared_by(entity)
-            check_placeholders(found.declaration, entity)
-            return found
+            check_placeholders(declared_by(entity).declaration, entity)
+            return adapter_for(entity)
         if known is not None:
-            return Declared(known)
+            return document_adapter(Declared(known))
         config = self._entities.get(entity, EntityConfig())
-        return declare(entity, partition=config.partition, id=config.id, conflict=config.conflict or "lww")
+        said = Keywords(partition=config.partition, id=config.id, conflict=config.conflict)
+        return document_adapter(declare(entity, said))
 
     def _ruled(self, declared: Declared) -> Declared:
         """With the version of its rule that this program has; stores that sync must agree on it."""

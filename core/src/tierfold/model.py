@@ -146,6 +146,8 @@ class Write(Struct, frozen=True, gc=False):
     Attributes:
         expected: `ABSENT`, `ANY`, or the hash that the record must have now.
         merge: Called when a live record is replaced, to keep what the writer does not know.
+        oldest_schema: The oldest schema of a stored record that ``merge`` understands.
+        keeps_schema: A live record that is replaced keeps its schema: who writes knows documents only.
     """
 
     segment: SegmentName
@@ -154,6 +156,8 @@ class Write(Struct, frozen=True, gc=False):
     schema: int = 1
     expected: Digest = ANY
     merge: Merge | None = None
+    oldest_schema: int = 0
+    keeps_schema: bool = False
 
 
 class Written(Struct, frozen=True, gc=False):

@@ -19,7 +19,9 @@ from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWriteError, ValidationError
 from tierfold.instants import datetime_of
 from tierfold.model import ABSENT, ANY, Commit, Digest, Meta, Record, SegmentName, Stored, Write
-from tierfold.query import Query
+from tierfold.queries.query import OnInvalid, Query
+from tierfold.queries.question import Where
+from tierfold.upgrading import Upgrading
 
 __all__ = ["Repository"]
 
@@ -46,6 +48,7 @@ class Repository(Generic[T]):
         self._finders: dict[str, Callable[[str], Record | None]] = {}
         self._segment_of_id = kind.placement.segment_of_id
         self._declared = False
+        self._write = access.write if kind.adapter.upgrade is None else Upgrading(access, kind.adapter.upgrade).write
 
     def __repr__(self) -> str:
         declaration = self._kind.declaration
@@ -158,15 +161,30 @@ class Repository(Generic[T]):
         )
 
     def query(
-        self, *, ids: Iterable[str] | None = None, partitions: Iterable[str] | None = None, limit: int | None = None
+        self,
+        where: Where | None = None,
+        *,
+        partitions: Iterable[str] | None = None,
+        sort: Sequence[str] = (),
+        limit: int | None = None,
+        on_invalid: OnInvalid = "raise",
     ) -> Query[T]:
-        """The entities of some ids, of some partitions, or all of them, in pages.
+        """The entities that meet a condition, in pages.
 
         Args:
-            partitions: Logical keys, as in ``"oslo"``; None = all that any reachable tier has.
+            where: `F` expressions over the class's fields, or a Mango selector over the stored documents; None = all.
+            partitions: Logical keys, as in ``["oslo"]``; None = all that any reachable tier has.
+            sort: Fields, the first one primary, ``-`` for descending; None comes last, and ids decide between equals.
             limit: At most so many in all.
+            on_invalid: What becomes of a stored entity that does not fit the class.
+
+        Raises:
+            QueryError: Something of it makes no sense for the type.
+            ValidationError: A partition is no logical key.
         """
-        return Query(self._kind, self._access, ids=ids, partitions=partitions, limit=limit)
+        return Query(
+            self._kind, self._access, where, partitions=partitions, sort=sort, limit=limit, on_invalid=on_invalid
+        )
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -272,8 +290,10 @@ class Repository(Generic[T]):
 
     def _with_unknown(self, record: Record, write: Write) -> bytes | None:
         """A new id has no stored document to merge with, so what the class does not know is taken along here."""
-        merge = self._adapter.merge
-        return write.payload if merge is None or write.payload is None else merge(record.payload, write.payload)
+        merge, upgrade = self._adapter.merge, self._adapter.upgrade
+        if merge is None or write.payload is None:
+            return write.payload
+        return merge((record if upgrade is None else upgrade(record)).payload, write.payload)
 
     async def delete(self, id: str, *, if_match: str | None = None) -> bool:
         """Delete the entity; False when there was none.
@@ -315,7 +335,7 @@ class Repository(Generic[T]):
         if not self._declared:
             await self._declare()
         try:
-            return await self._access.write(writes)
+            return await self._write(writes)
         except StaleWriteError as error:
             current = self._load(error.current) if isinstance(error.current, Record) else None
             raise StaleWriteError(error.type, error.id, current, error.current_etag) from None
@@ -339,11 +359,13 @@ class Repository(Generic[T]):
     def _place(self, entities: Iterable[T], expected: Digest) -> tuple[list[T], list[Write]]:
         """Check entities, give them their ids, and make them writes. None has got an id when one is refused."""
         merge, schema = self._adapter.merge, self._kind.declaration.schema
+        oldest = 0 if self._adapter.upgrade is None else schema
+        raw = merge is None  # a document is replaced as a whole, in the schema that it was read in
         several = list(entities)
         payloads = [self._adapter.dump(entity) for entity in several]
         placed = self._kind.placement.place(several)
         writes = [
-            Write(segment, id, payload, schema, expected, merge)
+            Write(segment, id, payload, schema, expected, merge, oldest, raw)
             for (_, id, segment), payload in zip(placed, payloads, strict=True)
         ]
         return [entity for entity, _, _ in placed], writes

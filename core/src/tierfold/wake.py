@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trio.lowlevel import TrioToken
 
-__all__ = ["Home", "Signal", "Waiter", "current_home"]
+__all__ = ["Home", "Signal", "Waiter", "current_home", "give_way"]
 
 
 class Home(ABC):
@@ -34,6 +34,10 @@ class Home(ABC):
     def waiter(self) -> Waiter:
         """Something for one task of this loop to wait for, once."""
 
+    @abstractmethod
+    async def give_way(self) -> None:
+        """Let the loop's other tasks have their turn."""
+
 
 class Waiter(ABC):
     """One task's wait, begun and ended in the thread of `home`."""
@@ -47,6 +51,13 @@ class Waiter(ABC):
     @abstractmethod
     async def wait(self) -> None:
         """Suspend until `wake`."""
+
+
+async def give_way() -> None:
+    """Let other tasks have their turn, in the middle of long work."""
+    home = current_home()
+    assert home is not None, "only a task of asyncio or trio can give way"
+    await home.give_way()
 
 
 def current_home() -> Home | None:
@@ -129,6 +140,11 @@ class _AsyncioHome(Home):
     def waiter(self) -> Waiter:
         return _AsyncioWaiter(self)
 
+    async def give_way(self) -> None:
+        from asyncio import sleep
+
+        await sleep(0)
+
 
 class _AsyncioWaiter(Waiter):
     def __init__(self, home: _AsyncioHome) -> None:
@@ -164,6 +180,11 @@ class _TrioHome(Home):
 
     def waiter(self) -> Waiter:
         return _TrioWaiter(self)
+
+    async def give_way(self) -> None:
+        from trio.lowlevel import checkpoint
+
+        await checkpoint()
 
 
 class _TrioWaiter(Waiter):

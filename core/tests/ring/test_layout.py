@@ -50,6 +50,7 @@ OTHER: Final = bytes(range(16, 32))
 POSITION: Final = bytes(range(32, 48))
 KEY: Final = bytes(range(48, 64))
 
+SEGMENT_KEY = b"\x00\x00\x00\x02" + KEY
 SAMPLES: Final[dict[str, tuple[bytes, Struct]]] = {
     "STORE_ROWS": (
         b"",
@@ -64,7 +65,7 @@ SAMPLES: Final[dict[str, tuple[bytes, Struct]]] = {
     "TYPE_ROWS": (KEY, TypeRow("Sensor", b'{"name":"Sensor"}')),
     "INDEX_ROWS": (
         b"\x00\x00\x00\x03",
-        IndexRow("Sensor", ("a", "b"), "building", b"\x00\x00\x00\x02" + KEY, {1: 5, 2: 70_000}, {HASH: 1_800_000_000_000}),
+        IndexRow("Sensor", ("a", "b"), "building", SEGMENT_KEY, {1: 5, 2: 70_000}, {HASH: 1_800_000_000_000}),
     ),
     "LINK_ROWS": (b"", LinkRow("up", HASH, 17, OTHER, 5, 1_800_000_010_000, POSITION, POSITION)),
     "LINK_STATE_ROWS": (

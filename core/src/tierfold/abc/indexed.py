@@ -1,9 +1,9 @@
-"""What a store offers to queries: filtered scans of segments, and indexes over the documents of an entity type."""
+"""Indexes over the documents of an entity type: what a store offers to queries beside scans."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec import Struct
 from tierfold.abc.store import LocalStore
 from tierfold.model import Record, SegmentName
 
-__all__ = ["IndexHit", "IndexPath", "IndexState", "IndexStatus", "IndexedStore", "Scanned"]
+__all__ = ["IndexHit", "IndexPath", "IndexState", "IndexStatus", "IndexedStore"]
 
 IndexPath = tuple[str, ...]
 """Members from the document's top down to the value that is indexed."""
@@ -42,49 +42,28 @@ class IndexHit(Struct, frozen=True, gc=False):
     record: Record
 
 
-class Scanned(Struct, frozen=True, gc=False):
-    """Part of a segment that was looked through. ``after``: the record key to go on behind; None at the end."""
-
-    records: tuple[Record, ...]
-    after: bytes | None
-    rows: int
-
-
 class IndexedStore(LocalStore):
     """A local store that keeps indexes. Writers of every program maintain them, whatever classes these know.
 
-    What is read here is read whatever the presence of its partition. Record keys are the store's own order of ids.
+    What is read here is read whatever the presence of its partition.
     """
-
-    # --- scans ---------------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def scan_live(
-        self, segment: SegmentName, after: bytes, limit: int, accept: Callable[[bytes], bool], *, back: bool = False
-    ) -> Scanned:
-        """I1: of the next ``limit`` live records behind the record key ``after`` (empty = from the first one) those
-        whose content (`Record.content`) is accepted; of one snapshot, ascending, or descending with ``back``."""
-
-    @abstractmethod
-    def record_key(self, type: str, id: str) -> bytes:
-        """I2: where an id of a type is in the order of `scan_live`."""
 
     # --- declaring indexes ---------------------------------------------------------------------------------------
 
     @abstractmethod
     async def hold_indexes(self, type: str, paths: Sequence[IndexPath], holder: bytes, ttl_s: float) -> None:
-        """I3: ``holder`` wants exactly these indexes of a type, for ``ttl_s``; it says so again before that ends.
+        """I1: ``holder`` wants exactly these indexes of a type, for ``ttl_s``; it says so again before that ends.
 
         Missing ones are begun. Others are dropped, unless another holder wants them now.
         """
 
     @abstractmethod
     async def release_indexes(self, holder: bytes) -> None:
-        """I4: ``holder`` ends. Its indexes stay until somebody who does not want them comes."""
+        """I2: ``holder`` ends. Its indexes stay until somebody who does not want them comes."""
 
     @abstractmethod
     async def tend_indexes(self, limit: int) -> bool:
-        """I5: build or drop indexes, up to about ``limit`` records of them; whether there is more to do.
+        """I3: build or drop indexes, up to about ``limit`` records of them; whether there is more to do.
 
         One short transaction, so that writers get their turn; any program may do it, several at once, and what a killed
         one began is gone on with.
@@ -92,7 +71,7 @@ class IndexedStore(LocalStore):
 
     @abstractmethod
     def indexes(self, type: str) -> Sequence[IndexStatus]:
-        """I6: the indexes of a type."""
+        """I4: the indexes of a type."""
 
     # --- reading them --------------------------------------------------------------------------------------------
 
@@ -100,7 +79,7 @@ class IndexedStore(LocalStore):
     def index_hits(
         self, type: str, path: IndexPath, low: bytes, high: bytes, limit: int, *, back: bool, ids_back: bool
     ) -> Sequence[IndexHit] | None:
-        """I7: up to ``limit`` hits of one snapshot: by value, by id among equal values, by segment among equal ids.
+        """I5: up to ``limit`` hits of one snapshot: by value, by id among equal values, by segment among equal ids.
 
         Args:
             low: Order bytes of a value, perhaps with an id behind them, or a key: hits from there on.
@@ -113,5 +92,5 @@ class IndexedStore(LocalStore):
         """
 
     @abstractmethod
-    def index_count(self, type: str, path: IndexPath, low: bytes, high: bytes) -> int | None:
-        """I8: how many hits there are; None when there is no such index that is ready."""
+    def index_count(self, type: str, path: IndexPath, low: bytes, high: bytes, limit: int | None = None) -> int | None:
+        """I6: how many hits there are, counted up to ``limit``; None when there is no such index that is ready."""

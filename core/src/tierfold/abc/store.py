@@ -5,11 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import Struct
+
 from tierfold.model import Change, Commit, Record, SegmentName, Write
 
-__all__ = ["EntityStore", "Listener", "LocalStore"]
+__all__ = ["EntityStore", "Listener", "LocalStore", "Scanned"]
 
 Listener = Callable[[Sequence[Change]], None]
+
+
+class Scanned(Struct, frozen=True, gc=False):
+    """Part of a segment that was looked through. ``after``: the record key to go on behind; None at the end."""
+
+    records: tuple[Record, ...]
+    after: bytes | None
+    rows: int
 
 
 class EntityStore(ABC):
@@ -41,11 +51,13 @@ class EntityStore(ABC):
         """Store a batch. S5: within a segment all of it or nothing, in a `LocalStore` over segments too.
 
         S6: each record gets a stamp greater than every stamp this store has seen and than the one it replaces, and the
-        next version. S7: a `Write` whose ``expected`` does not hold refuses the whole batch. S8: when cancelled, all or
-        nothing is stored. A write replaces what an earlier one of the same batch stored.
+        next version. S7: a `Write` whose ``expected`` does not hold, or that would replace a live record older than its
+        ``oldest_schema``, refuses the whole batch. S8: when cancelled, all or nothing is stored. A write replaces what
+        an earlier one of the same batch stored.
 
         Raises:
-            StaleWriteError: ``expected`` named another hash; ``current`` carries the record (or None).
+            StaleWriteError: ``expected`` named another hash, or the record is too old to merge with. ``current``
+                carries the record (or None).
             AlreadyExistsError: ``expected`` was `ABSENT` and a live record is there.
             PayloadTooLargeError: A payload exceeds the store's limit.
             StoreFullError: No room; nothing of the batch is stored.
@@ -88,8 +100,24 @@ class LocalStore(EntityStore):
         """S21: `page`, whatever the presence."""
 
     @abstractmethod
+    def scan_live(
+        self, segment: SegmentName, after: bytes, limit: int, accept: Callable[[bytes], bool], *, back: bool = False
+    ) -> Scanned:
+        """S27: of the next ``limit`` rows behind the record key ``after`` (empty = from the first one) the live records
+        whose content (`Record.content`) is accepted; of one snapshot, whatever the presence, in the order of `page`,
+        or the other way round with ``back``."""
+
+    @abstractmethod
+    def record_key(self, type: str, id: str) -> bytes:
+        """S28: where an id of a type is in the order of `scan_live`."""
+
+    @abstractmethod
     def declared(self, type: str) -> bytes | None:
         """S23: the declaration of an entity type, None when it was never declared here."""
+
+    @abstractmethod
+    def holds_all(self) -> bool:
+        """S26: whether every partition is held here, because there is no upstream to hold any."""
 
     @abstractmethod
     def segments(self) -> list[SegmentName]:

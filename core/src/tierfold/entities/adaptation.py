@@ -16,8 +16,8 @@ __all__ = ["READ_ERRORS", "EntityAdapter", "misread"]
 
 T = TypeVar("T")
 
-READ_ERRORS: Final = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
-"""What the decoder and a class's ``__post_init__`` raise about values that do not fit."""
+READ_ERRORS: Final = (ValidationError, msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+"""What the decoder and a class's own rules raise about values that do not fit."""
 
 
 class EntityAdapter(Struct, Generic[T], frozen=True):
@@ -39,7 +39,12 @@ class EntityAdapter(Struct, Generic[T], frozen=True):
         to_document: The raw document, system fields included.
         from_document: The inverse; system fields that are missing have their defaults.
         names: The names of all fields; None = any.
+        stored_name: The dotted path by which documents hold what a dotted path of attributes names, as in
+            ``"place.depth_km"`` -> ``"place.depthKm"``; None when the class declares no such field. System fields,
+            which are no members of documents, keep their names.
         merge: (stored payload, new payload) -> what a save stores, if the class may know less than was stored.
+        upgrade: A record as the class's schema has it; the record itself when it need not be changed. Raises
+            `ValidationError` that names the record and the step. None = no record ever need be.
     """
 
     declared: Declared
@@ -52,17 +57,35 @@ class EntityAdapter(Struct, Generic[T], frozen=True):
     fields_of: Callable[[T, tuple[str, ...]], Mapping[str, object]]
     to_document: Callable[[T], dict[str, Any]]
     from_document: Callable[[Mapping[str, Any]], T]
+    stored_name: Callable[[str], str | None]
     names: Collection[str] | None = None
     merge: Merge | None = None
+    upgrade: Callable[[Record], Record] | None = None
 
 
-def misread(error: Exception, id: str | None = None) -> ValidationError:
-    """The error for a document that does not fit its class, without values of the document."""
-    if not isinstance(error, msgspec.ValidationError):
-        return ValidationError(f"the class refuses these values with {type(error).__name__}", id=id)
+def misread(error: Exception, id: str | None = None, at: str = "$") -> ValidationError:
+    """The error for a document that does not fit its class, without values of the document.
+
+    Args:
+        at: Path of the object that the error is about.
+    """
+    reason, path = _said(error)
+    return ValidationError(reason, path=at + path.removeprefix("$"), id=id)
+
+
+def _said(error: Exception) -> tuple[str, str]:
+    """Reason and path."""
+    if isinstance(error, ValidationError):
+        return error.reason, error.path
+    if isinstance(error, msgspec.ValidationError):
+        return _said_by_decoder(error)
+    return f"the class refuses these values with {type(error).__name__}", "$"
+
+
+def _said_by_decoder(error: msgspec.ValidationError) -> tuple[str, str]:
     reason, _, path = str(error).rpartition(" - at `")
     if not reason:
         reason, path = path, "$`"
     if reason.startswith("Invalid enum value"):
         reason = "Expected one of the declared values"
-    return ValidationError(reason, path=path.rpartition("` in `")[2].removesuffix("`"), id=id)
+    return reason, path.rpartition("` in `")[2].removesuffix("`")

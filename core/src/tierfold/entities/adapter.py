@@ -1,13 +1,12 @@
-"""Which adapter serves which kind of class."""
+"""The adapters of classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import is_dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from tierfold.entities.adaptation import EntityAdapter
 from tierfold.entities.documents import document_adapter
+from tierfold.entities.makes import KINDS, make_of
 from tierfold.entities.typed import typed_adapter
 from tierfold.errors import ConfigError
 
@@ -16,10 +15,6 @@ __all__ = ["EntityAdapter", "adapter_for", "document_adapter"]
 T = TypeVar("T")
 
 _ATTRIBUTE: Final = "__tierfold_adapter__"
-_KINDS_OF_CLASS: Final[tuple[tuple[Callable[[type], bool], Callable[[Any], EntityAdapter[Any]]], ...]] = (
-    (is_dataclass, typed_adapter),
-)
-"""(whether it serves a class, what makes its adapter), the first that serves wins."""
 
 
 def adapter_for(cls: type[T]) -> EntityAdapter[T]:
@@ -35,9 +30,8 @@ def adapter_for(cls: type[T]) -> EntityAdapter[T]:
     return cast("EntityAdapter[T]", found)
 
 
-def _build(cls: type) -> EntityAdapter[Any]:
-    if isinstance(cls, type):
-        for serves, make in _KINDS_OF_CLASS:
-            if serves(cls):
-                return make(cls)
-    raise ConfigError(f"{cls!r} is no entity class: derive from tierfold.Entity, or use a dataclass with `id: str`")
+def _build(cls: type[T]) -> EntityAdapter[T]:
+    make = make_of(cls) if isinstance(cls, type) else None
+    if make is None:
+        raise ConfigError(f"{cls!r} is no entity class: derive from tierfold.Entity, or use {KINDS} with `id: str`")
+    return typed_adapter(cls, make)

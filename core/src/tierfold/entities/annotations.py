@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import InitVar, is_dataclass
-from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get_origin
 
 import msgspec
 
 from tierfold.entities.containers import ArrayKind, FixedTupleKind, MapKind, SetKind
+from tierfold.entities.hints import unwrapped
 from tierfold.entities.kinds import AnyKind, Kind, LiteralKind, UnionKind
+from tierfold.entities.make import Make
+from tierfold.entities.makes import has_make
 from tierfold.entities.source import Source
 from tierfold.entities.values import scalar_kind
 from tierfold.errors import ConfigError
 
-__all__ = ["Kinds", "annotations_of", "unwrapped"]
+__all__ = ["Kinds"]
 
 _BARE: Final[Mapping[Any, Any]] = {
     list: list[Any],
@@ -26,27 +28,11 @@ _BARE: Final[Mapping[Any, Any]] = {
 }
 
 
-def annotations_of(cls: type) -> dict[str, Any]:
-    """The resolved annotations of a class and its bases.
-
-    Raises:
-        ConfigError: One cannot be resolved, or is an ``InitVar``, which would not be stored.
-    """
-    try:
-        hints = get_type_hints(cls, include_extras=True)
-    except (NameError, TypeError) as error:
-        reason = f"{cls.__qualname__}: {error}; annotations may use only names that are defined at module level"
-        raise ConfigError(reason) from error
-    if any(isinstance(hint, InitVar) for hint in hints.values()):
-        raise ConfigError(f"{cls.__qualname__}: an InitVar is not stored, so an object could not be read back")
-    return hints
-
-
 class Kinds:
     """Makes the kinds of one entity type.
 
     Args:
-        nested: Makes the kind of a dataclass.
+        nested: Makes the kind of a class with fields.
 
     Attributes:
         constrained: Whether an annotation carries constraints, which only the decoder checks.
@@ -54,6 +40,7 @@ class Kinds:
 
     def __init__(self, source: Source, nested: Callable[[type], Kind]) -> None:
         self.constrained = False
+        self._owner: Make | None = None
         self._source = source
         self._nested = nested
         self._by_origin: Mapping[Any, Callable[[tuple[Any, ...]], Kind]] = {
@@ -68,6 +55,18 @@ class Kinds:
             frozenset: lambda args: SetKind(source, frozenset, self.of(args[0])),
             dict: self._map,
         }
+
+    def of_field(self, annotation: Any, owner: Make) -> Kind:  # noqa: ANN401 - annotations have no common type
+        """The kind of the annotation of a field, in a class that may know more types than the table of values.
+
+        Raises:
+            ConfigError: Such values cannot be stored.
+        """
+        outer, self._owner = self._owner, owner
+        try:
+            return self.of(annotation)
+        finally:
+            self._owner = outer
 
     def of(self, annotation: Any, *, beside_int: bool = False) -> Kind:  # noqa: ANN401 - annotations have no common type
         """The kind of an annotation.
@@ -94,9 +93,10 @@ class Kinds:
             return self._by_origin[origin](get_args(annotation))
         if not isinstance(annotation, type):
             return None
-        if is_dataclass(annotation):
+        if has_make(annotation):
             return self._nested(annotation)
-        return scalar_kind(self._source, annotation, beside_int=beside_int)
+        kind = scalar_kind(self._source, annotation, beside_int=beside_int)
+        return kind if self._owner is None else self._owner.value_kind(self._source, annotation, kind)
 
     def _annotated(self, args: tuple[Any, ...]) -> Kind:
         kind = self.of(args[0])
@@ -108,12 +108,12 @@ class Kinds:
         bare = [unwrapped(arg) for arg in args]
         if Any in bare or object in bare:
             return AnyKind(self._source)
-        if sum(map(is_dataclass, bare)) > 1:
-            raise ConfigError("several dataclasses in one union could not be told apart when read")
+        if sum(map(has_make, bare)) > 1:
+            raise ConfigError("several classes in one union could not be told apart when read")
         beside_int = int in bare
-        # None is the quickest to tell apart, and comes first in every message.
-        ordered = sorted(args, key=lambda arg: arg is not NoneType)
-        return UnionKind([self.of(arg, beside_int=beside_int) for arg in ordered])
+        kinds = [self.of(arg, beside_int=beside_int) for arg in args]
+        # None is the quickest to tell apart, and comes first in every message; what takes everything comes last.
+        return UnionKind(sorted(kinds, key=lambda kind: (kind.expected != "None", kind.guard("v") == "True")))
 
     def _tuple(self, args: tuple[Any, ...]) -> Kind:
         if len(args) == 2 and args[1] is ...:
@@ -124,10 +124,3 @@ class Kinds:
         if args[0] is not str:
             raise ConfigError(f"the keys of a map are text, not {args[0]}")
         return MapKind(self._source, self.of(args[1]))
-
-
-def unwrapped(annotation: Any) -> Any:  # noqa: ANN401
-    """What an annotation is without ``Annotated`` and ``NewType``."""
-    while get_origin(annotation) is Annotated or isinstance(annotation, NewType):
-        annotation = annotation.__supertype__ if isinstance(annotation, NewType) else get_args(annotation)[0]
-    return annotation

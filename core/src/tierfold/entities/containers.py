@@ -28,6 +28,8 @@ class ContainerKind(Kind):
     def __init__(self, source: Source, expected: str, items: Sequence[Kind]) -> None:
         self.expected = expected
         self.levels = 1 + max((item.levels for item in items), default=0)
+        inside = next((item.inside for item in items if item.inside is not None), None)
+        self.inside = None if inside is None else f"[...]{inside}"
         self._pack = source.reserve(f"pack_{expected}")
 
     def guard(self, value: str) -> str:
@@ -149,6 +151,12 @@ class MapKind(ContainerKind):
             return new
         kept = {key: self._item.keep(stored[key], item) if key in stored else item for key, item in new.items()}
         return kept if any(kept[key] is not item for key, item in new.items()) else new
+
+    def stored_path(self, rest: Sequence[str]) -> list[str] | None:
+        if not rest:
+            return []
+        inside = self._item.stored_path(rest[1:])
+        return None if inside is None else [rest[0], *inside]
 
 
 def _refusing_items(item: Kind) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,9 +14,10 @@ from tierfold.codec import encode
 from tierfold.entities.rules import GLOBAL_RULE, parse_rule
 from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.entities.templates import partition_template, suffix_template
+from tierfold.entities.upgrading import Upgrade, Upgrades
 from tierfold.errors import ConfigError, CorruptDataError
 
-__all__ = ["DEFAULT_RESOLVER", "Declaration", "Declared", "check_fields", "declare", "disagreements"]
+__all__ = ["DEFAULT_RESOLVER", "Declaration", "Declared", "Keywords", "check_fields", "declare", "disagreements"]
 
 DEFAULT_RESOLVER: Final = "lww"
 
@@ -26,13 +27,14 @@ _RESERVED_NAME: Final = "deleted"
 
 
 class Declaration(Struct, frozen=True, kw_only=True):
-    """What programs and stores must agree on for an entity type; only ``schema`` may differ.
+    """What programs and stores must agree on for an entity type; only ``schema`` and ``index`` may differ.
 
     Attributes:
         partition: Rule of the key strategy: a template, or a registered name with its options.
         id: Template of the id's suffix; None = random.
         resolver: Registered name of the rule for conflicts.
         schema: Number of the class's schema.
+        index: Paths in documents, by the stored names of members. A class's are known once its adapter is built.
     """
 
     name: str
@@ -41,10 +43,11 @@ class Declaration(Struct, frozen=True, kw_only=True):
     resolver: str = DEFAULT_RESOLVER
     resolver_version: int = 1
     schema: int = 1
+    index: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The same bytes for equal declarations, always."""
-        return encode(msgspec.structs.asdict(self))
+        return encode({**msgspec.structs.asdict(self), "index": list(self.index)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Declaration:
@@ -59,25 +62,50 @@ class Declaration(Struct, frozen=True, kw_only=True):
             raise CorruptDataError(f"a catalog row is no declaration of an entity type: {error}") from error
 
 
+_NO_UPGRADES: Final = Upgrades(1, {})
+
+
 class Declared(Struct, frozen=True):
     """A declaration as a class makes it.
 
     Attributes:
         strategy: Set when the class gave an object instead of a rule; it need not be registered.
+        index: Paths of attributes, as the class names them.
+        upgrades: What makes documents of older schemas fit the class.
     """
 
     declaration: Declaration
     strategy: KeyStrategy | None = None
+    index: tuple[str, ...] = ()
+    upgrades: Upgrades = _NO_UPGRADES
 
 
-def declare(
-    name: str,
-    *,
-    partition: str | KeyStrategy | None = None,
-    id: str | None = None,
-    conflict: str | None = None,
-    schema: int = 1,
-) -> Declared:
+class Keywords(Struct, frozen=True, kw_only=True):
+    """What is said of an entity type; None = nothing."""
+
+    name: str | None = None
+    partition: str | KeyStrategy | None = None
+    id: str | None = None
+    conflict: str | None = None
+    schema: int = 1
+    upgrade: Mapping[int, Upgrade] | None = None
+    index: Sequence[str] | None = None
+
+    def beside(self, inherited: Declared | None) -> Keywords:
+        """The same, with what is taken over from a base class where nothing is said. Schemas are each class's own."""
+        if inherited is None:
+            return self
+        base = inherited.declaration
+        return msgspec.structs.replace(
+            self,
+            partition=(inherited.strategy or base.partition) if self.partition is None else self.partition,
+            id=base.id if self.id is None else self.id,
+            conflict=base.resolver if self.conflict is None else self.conflict,
+            index=inherited.index if self.index is None else self.index,
+        )
+
+
+def declare(name: str, said: Keywords) -> Declared:
     """Check what was declared, as far as it can be without plugins and the class's fields.
 
     Raises:
@@ -85,15 +113,33 @@ def declare(
     """
     try:
         _check_name(name)
-        strategy = partition if isinstance(partition, KeyStrategy) else None
-        rule = GLOBAL_RULE if partition is None else partition if isinstance(partition, str) else partition.rule
-        _template_fields(rule, id)
-        if schema < 1:
-            raise ConfigError(f"schema is {schema}, the first one is 1")
+        strategy = said.partition if isinstance(said.partition, KeyStrategy) else None
+        rule = _rule(said.partition)
+        _template_fields(rule, said.id)
+        if said.schema < 1:
+            raise ConfigError(f"schema is {said.schema}, the first one is 1")
+        upgrades = Upgrades(said.schema, dict(said.upgrade or {}))
+        index = _index(said.index)
     except ConfigError as error:
         raise ConfigError(f"entity type {name!r}: {error}") from error
-    declaration = Declaration(name=name, partition=rule, id=id, resolver=conflict or DEFAULT_RESOLVER, schema=schema)
-    return Declared(declaration, strategy)
+    resolver = said.conflict or DEFAULT_RESOLVER
+    declaration = Declaration(name=name, partition=rule, id=said.id, resolver=resolver, schema=said.schema)
+    return Declared(declaration, strategy, index, upgrades)
+
+
+def _rule(partition: str | KeyStrategy | None) -> str:
+    if partition is None:
+        return GLOBAL_RULE
+    return partition if isinstance(partition, str) else partition.rule
+
+
+def _index(paths: Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(paths, str):
+        raise ConfigError(f"index is a list of paths, as in [{paths!r}]")
+    found = tuple(paths or ())
+    if len(set(found)) < len(found):
+        raise ConfigError("index names a path twice")
+    return found
 
 
 def check_fields(declared: Declared, names: Collection[str]) -> None:
@@ -104,6 +150,7 @@ def check_fields(declared: Declared, names: Collection[str]) -> None:
     """
     declaration = declared.declaration
     read = _template_fields(declaration.partition, declaration.id)
+    indexed = {path.partition(".")[0] for path in declared.index}
     if declared.strategy is not None:
         read.update(declared.strategy.fields)
     if "id" not in names:
@@ -113,6 +160,8 @@ def check_fields(declared: Declared, names: Collection[str]) -> None:
             raise ConfigError(f"entity type {declaration.name!r}: {field!r} is known only after the write")
         if field not in names:
             raise ConfigError(f"entity type {declaration.name!r}: it has no field {field!r} for its partition or id")
+    for field in sorted(indexed.difference(names)):
+        raise ConfigError(f"entity type {declaration.name!r}: it has no field {field!r} for its index")
 
 
 def disagreements(one: Declaration, other: Declaration, *, one_is: str, other_is: str) -> list[str]:

@@ -31,6 +31,7 @@ def document_adapter(declared: Declared) -> EntityAdapter[dict[str, Any]]:
         fields_of=lambda document, names: document,
         to_document=_checked,
         from_document=_checked,
+        stored_name=lambda path: path,
     )
 
 

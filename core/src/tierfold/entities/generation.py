@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,72 +10,101 @@ from msgspec.msgpack import Encoder
 
 from tierfold.codec import DEFAULT_LIMIT_BYTES
 from tierfold.entities.adaptation import READ_ERRORS, misread
-from tierfold.entities.shapes import Shape
+from tierfold.entities.make import ClassField, Given, Make
+from tierfold.entities.shapes import Shape, Shapes
 from tierfold.entities.source import NotExact, Source
-from tierfold.entities.system import EXACT_BELOW_MS, ID_START, read_head, time_of
+from tierfold.entities.system import EXACT_BELOW_MS, ID_START, read_head, read_head_and_schema, time_of
+from tierfold.model import Record
 
 __all__ = ["write_dump", "write_fill", "write_load"]
 
-_PACK_ERRORS: Final = (NotExact, AttributeError, UnicodeEncodeError, OverflowError, RecursionError)
+_PACK_ERRORS: Final = (NotExact, AttributeError, KeyError, UnicodeEncodeError, OverflowError, RecursionError)
 """What the fast path raises about values that the slow path must look at."""
 
 
-def write_dump(source: Source, shape: Shape, closely: Callable[[Any], bytes]) -> None:
+def write_dump(source: Source, shapes: Shapes, closely: Callable[[Any], bytes]) -> None:
     """``dump(v)``: the payload of an object, by the slow path ``closely`` if anything is out of the ordinary."""
+    shape = shapes.top
     encode = source.name(Encoder(order="deterministic").encode, "encode")
     slow = source.name(closely, "closely")
+    # The slow path is given the object itself, not the copy that a class with rules makes of it.
+    given = "given" if shape.make.has_rules else "v"
     body = [
+        *(["given = v"] if shape.make.has_rules else []),
         "try:",
-        f"    if type(v) is not {shape.cls_name}: raise NotExact",
+        f"    if not ({shape.guard('v')}): raise NotExact",
         *(f"    {line}" for line in shape.packing()),
         f"    payload = {encode}(packed)",
-        f"except {source.name(_PACK_ERRORS, 'errors')}:",
-        f"    return {slow}(v)",
-        f"return payload if len(payload) <= {DEFAULT_LIMIT_BYTES} else {slow}(v)",
+        f"except {source.name(_PACK_ERRORS + READ_ERRORS if shapes.have_rules else _PACK_ERRORS, 'errors')}:",
+        f"    return {slow}({given})",
+        f"return payload if len(payload) <= {DEFAULT_LIMIT_BYTES} else {slow}({given})",
     ]
     source.define("dump", "v", body)
 
 
-def write_load(source: Source, shape: Shape, system: Sequence[str], read: Callable[[bytes], Any]) -> None:
-    """``load(record)``: the object of a record. ``build(s, t)``: that of a reader and the system fields of ``t``."""
-    own = [shape.setting(name, value) for name, value in _from_content(source, system).items()]
+def write_load(
+    source: Source,
+    shape: Shape,
+    system: Sequence[ClassField],
+    read: Callable[[bytes], Any],
+    upgrading: tuple[int, Callable[[Record], Any]] | None,
+) -> None:
+    """``load(record)``: the object of a record. ``build(s, t)``: that of a reader and the system fields of ``t``.
+
+    Args:
+        upgrading: The class's schema, and what loads records of older ones; None = all are loaded alike.
+    """
+    times, own = _from_content(source, system)
+    reading = source.name(read_head if upgrading is None else read_head_and_schema, "read_head")
+    schema = "" if upgrading is None else "schema, "
+    head = [f"stamp, birth, {schema}version, id_length, extension_length = {reading}(content)"]
+    if upgrading is not None:
+        own_schema, load_older = upgrading
+        head.append(f"if schema < {own_schema}: return {source.name(load_older, 'load_older')}(record)")
     body = [
         "content = record.content",
-        f"stamp, birth, version, id_length, extension_length = {source.name(read_head, 'read_head')}(content)",
+        *head,
         f"start = {ID_START} + id_length",
         "try:",
         f"    s = {source.name(read, 'read')}(content[start + extension_length:])",
-        *(f"    {line}" for line in shape.restoring(own)),
+        *(f"    {line}" for line in [*times, *shape.restoring([Given(field, own[field.name]) for field in system])]),
         f"except {source.name(READ_ERRORS, 'errors')} as error:",
         f"    raise {source.name(misread, 'misread')}(error, record.id) from error",
         "return o",
     ]
     source.define("load", "record", body)
-    given = [shape.setting(name, f"t.{name}") for name in system]
+    given = [Given(field, f"t.{field.name}", _lacking(field)) for field in system]
     source.define("build", "s, t", [*shape.restoring(given), "return o"])
 
 
-def write_fill(source: Source, shape: Shape, system: Sequence[str]) -> None:
+def _lacking(field: ClassField) -> str:
+    return "" if field.is_required or field.has_default else f"t.{field.name} is UNSET"
+
+
+def write_fill(source: Source, make: Make, system: Sequence[ClassField]) -> None:
     """``fill(o, record)`` and ``with_id(o, id)``: set system fields, of a copy if the class is frozen."""
-    own = [shape.setting(name, value) for name, value in _from_content(source, system).items() if name != "id"]
-    copying = [f"o = {source.name(copy, 'copy')}(o)"] if shape.is_frozen else []
+    filled = [field for field in system if field.name != "id"]
+    times, own = _from_content(source, filled)
+    setting = [make.setting(source, field.name, own[field.name]) for field in filled]
+    copying = make.copying(source)
     head = f"stamp, birth, version, _, _ = {source.name(read_head, 'read_head')}(record.content)"
-    source.define("fill", "o, record", [*copying, head, *own, "return o"] if own else ["return o"])
-    source.define("with_id", "o, id", [*copying, shape.setting("id", "id"), "return o"])
+    source.define("fill", "o, record", [*copying, head, *times, *setting, "return o"] if filled else ["return o"])
+    source.define("with_id", "o, id", [*copying, make.setting(source, "id", "id"), "return o"])
 
 
-def _from_content(source: Source, system: Sequence[str]) -> dict[str, str]:
-    """Source of each system field of a record, in terms of the variables that `write_load` sets."""
-    created, updated = _time(source, "birth"), _time(source, "stamp")
-    # Most records were written once: both times are then the same object.
-    shared = f"o.created_at if stamp == birth else {updated}" if "created_at" in system else updated
+def _from_content(source: Source, system: Sequence[ClassField]) -> tuple[list[str], dict[str, str]]:
+    """Source of each system field of a record, in terms of the variables that `write_load` sets, and lines before."""
+    names = {field.name for field in system}
+    lines = [f"created = {_time(source, 'birth')}"] if "created_at" in names else []
+    updated = _time(source, "stamp")
     values = {
         "id": f"content[{ID_START}:start].decode()",
-        "created_at": created,
-        "updated_at": shared,
+        "created_at": "created",
+        # Most records were written once: both times are then the same object.
+        "updated_at": f"created if stamp == birth else {updated}" if lines else updated,
         "version": "version",
     }
-    return {name: values[name] for name in system}
+    return lines, values
 
 
 def _time(source: Source, stamp: str) -> str:

@@ -30,12 +30,14 @@ class Kind(ABC):
         constraints: What the declaration demands beside the type; only the decoder checks it.
         keeps: Whether `keep` can return anything but the new value.
         levels: Maps and lists inside each other that the annotation itself asks for.
+        inside: Path from the value to an object of a class inside it, which may refuse its values; None = none.
     """
 
     expected: str
     constraints: tuple[Any, ...] = ()
     keeps: bool = False
     levels: int = 0
+    inside: str | None = None
 
     @property
     def shadow(self) -> Any:  # noqa: ANN401 - annotations have no common type
@@ -78,6 +80,13 @@ class Kind(ABC):
         """What replaces a stored value: the new one, and what the annotation does not know of the stored one."""
         return new
 
+    def stored_path(self, rest: Sequence[str]) -> list[str] | None:
+        """The names by which a document holds what a path of attributes names inside the value.
+
+        None when there is nothing of that name.
+        """
+        return None if rest else []
+
 
 def unexpected(kind: str, value: object, path: str) -> ValidationError:
     """The error for a value that is not of the declared kind, in the decoder's words."""
@@ -103,6 +112,9 @@ class AnyKind(Kind):
 
     def plain(self, value: object, path: str) -> object:
         return value
+
+    def stored_path(self, rest: Sequence[str]) -> list[str]:
+        return list(rest)
 
 
 def _exact(value: object) -> object:
@@ -142,6 +154,7 @@ class UnionKind(Kind):
         self.expected = " | ".join(kind.expected for kind in kinds)
         self.keeps = any(kind.keeps for kind in kinds)
         self.levels = max(kind.levels for kind in kinds)
+        self.inside = next((kind.inside for kind in kinds if kind.inside is not None), None)
 
     def _stored_as(self) -> Any:  # noqa: ANN401
         return reduce(or_, [kind.shadow for kind in self._kinds])
@@ -175,6 +188,10 @@ class UnionKind(Kind):
             if kept is not new:
                 return kept
         return new
+
+    def stored_path(self, rest: Sequence[str]) -> list[str] | None:
+        found = (kind.stored_path(rest) for kind in self._kinds)
+        return next((path for path in found if path is not None), None)
 
 
 def _chosen(value: str, branches: list[tuple[str, str]]) -> str:

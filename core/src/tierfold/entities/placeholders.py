@@ -9,8 +9,8 @@ from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin
 from uuid import UUID
 
-from tierfold.entities.annotations import annotations_of, unwrapped
 from tierfold.entities.declaration import Declaration
+from tierfold.entities.hints import annotations_of, unwrapped
 from tierfold.entities.rules import parse_rule
 from tierfold.entities.templates import Template, partition_template, suffix_template
 from tierfold.errors import ConfigError

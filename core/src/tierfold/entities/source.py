@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC
 from typing import Any
 
+from msgspec import UNSET
+
 __all__ = ["NotExact", "Source"]
 
 
@@ -20,7 +22,8 @@ class Source:
     """
 
     def __init__(self) -> None:
-        self._names: dict[str, Any] = {"NotExact": NotExact, "UTC": UTC}
+        self._names: dict[str, Any] = {"NotExact": NotExact, "UTC": UTC, "UNSET": UNSET}
+        self._named: dict[int, str] = {}
         self._lines: list[str] = []
 
     def name(self, value: object, hint: str) -> str:
@@ -29,6 +32,12 @@ class Source:
         self._names[name] = value
         return name
 
+    def once(self, value: object, hint: str) -> str:
+        """The same name each time the same object is named."""
+        if id(value) not in self._named:
+            self._named[id(value)] = self.name(value, hint)
+        return self._named[id(value)]
+
     def reserve(self, hint: str) -> str:
         """A name for what is defined or bound later, so that functions can call each other."""
         return self.name(None, hint)
@@ -36,6 +45,10 @@ class Source:
     def bind(self, name: str, value: object) -> None:
         """Give a reserved name its object."""
         self._names[name] = value
+
+    def object(self, name: str) -> Any:  # noqa: ANN401 - of whatever type
+        """What a name stands for, once the source is compiled."""
+        return self._names[name]
 
     def define(self, name: str, parameters: str, body: Iterable[str]) -> None:
         """Write the function of a reserved name."""

@@ -14,6 +14,7 @@ __all__ = [
     "ID_START",
     "SYSTEM_FIELDS",
     "read_head",
+    "read_head_and_schema",
     "split_record",
     "system_fields",
     "time_of",
@@ -28,6 +29,8 @@ ID_START: Final = 51
 """Where the id begins in a record's content; extension and payload follow."""
 read_head: Final = Packing(">Q8xQ8xx4xQHI").unpack_from
 """content -> stamp and birth, each as ms * 65536 + counter, version, length of the id, length of the extension."""
+read_head_and_schema: Final = Packing(">Q8xQ8xxIQHI").unpack_from
+"""The same with the schema before the version."""
 
 EXACT_BELOW_MS: Final = 2**32 * 1000
 """Up to here (the year 2106) a float of seconds is exact to the microsecond."""

@@ -1,29 +1,30 @@
-"""The adapter of dataclasses, of which `tierfold.Entity` is one."""
+"""The adapter of classes, whatever their make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
-from dataclasses import Field, fields
 from datetime import datetime
-from operator import attrgetter
-from typing import Annotated, Any, Final, Generic, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.msgpack import Decoder
+from msgspec.structs import replace
 
 from tierfold.codec import DEPTH_LIMIT, decode, encode, is_exact
 from tierfold.entities.adaptation import READ_ERRORS, EntityAdapter, misread
-from tierfold.entities.annotations import annotations_of, unwrapped
-from tierfold.entities.declaration import check_fields
+from tierfold.entities.declaration import Declared, check_fields
 from tierfold.entities.entity import declared_by
 from tierfold.entities.generation import write_dump, write_fill, write_load
+from tierfold.entities.hints import unwrapped
 from tierfold.entities.kinds import FAST_LEVELS
+from tierfold.entities.make import ClassField, Make
 from tierfold.entities.shapes import Shapes, struct_field
 from tierfold.entities.source import Source
 from tierfold.entities.system import SYSTEM_FIELDS
+from tierfold.entities.upgrading import Upgrades
 from tierfold.errors import ConfigError, ValidationError
+from tierfold.model import Record
 
 __all__ = ["typed_adapter"]
 
@@ -33,48 +34,54 @@ _SYSTEM_TYPES: Final[Mapping[str, type]] = {"id": str, "created_at": datetime, "
 _AWARE: Final = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-def typed_adapter(cls: type[T]) -> EntityAdapter[T]:
-    """Compile the adapter of a dataclass.
+def typed_adapter(cls: type[T], make: Make) -> EntityAdapter[T]:
+    """Compile the adapter of a class.
 
     Raises:
         ConfigError: The class cannot be an entity type: it has no ``id: str``, or a field whose values cannot be stored
             or could not be told apart when read.
     """
     declared = declared_by(cls)
-    own = {item.name: item for item in fields(cast(Any, cls))}
-    check_fields(declared, own)
-    typed = _TypedClass(cls, [own[name] for name in SYSTEM_FIELDS if name in own])
+    check_fields(declared, make.names())
+    typed = _TypedClass(cls, make, declared.upgrades)
     return EntityAdapter(
-        declared=declared,
+        declared=typed.with_index(declared),
         dump=typed.dump_checked if typed.needs_checks else typed.dump,
         load=typed.load,
         fill=typed.fill,
-        id_of=attrgetter("id"),
+        id_of=make.id_of,
         with_id=typed.with_id,
         with_fields=typed.with_fields,
-        fields_of=lambda entity, names: {name: getattr(entity, name) for name in names},
+        fields_of=make.fields_of,
         to_document=typed.to_document,
         from_document=typed.from_document,
-        names=frozenset(own),
+        stored_name=typed.stored_name,
+        names=frozenset(make.names()),
         merge=typed.merge,
+        upgrade=declared.upgrades.upgraded if declared.upgrades.steps else None,
     )
 
 
 class _TypedClass(Generic[T]):
-    """A dataclass, the functions generated for it, and what they fall back on."""
+    """A class, the functions generated for it, and what they fall back on."""
 
-    def __init__(self, cls: type[T], system: list[Field[Any]]) -> None:
-        self._cls = cls
-        self._system = [item.name for item in system]
+    def __init__(self, cls: type[T], make: Make, upgrades: Upgrades) -> None:
+        self._make = make
+        self._upgrades = upgrades
+        fields = {field.name: field for field in make.fields()}
+        system = [fields[name] for name in SYSTEM_FIELDS if name in fields]
+        self._names = frozenset(fields)
+        self._system = tuple(field.name for field in system)
         self._system_reader = _system_reader(cls, system)
         source = Source()
-        self._shapes = Shapes(source, cls, SYSTEM_FIELDS)
+        self._shapes = Shapes(source, make, SYSTEM_FIELDS)
         self._shape = self._shapes.top
         self._read = _reading(cls, self._shape.reader)
         self._is_deep = self._shapes.is_recursive or self._shape.levels > FAST_LEVELS
-        write_dump(source, self._shape, self.dump_closely)
-        write_load(source, self._shape, self._system, self._read)
-        write_fill(source, self._shape, self._system)
+        write_dump(source, self._shapes, self.dump_closely)
+        older = (upgrades.schema, self._load_older) if upgrades.steps else None
+        write_load(source, self._shape, system, self._read, older)
+        write_fill(source, make, system)
         functions = source.compile(cls.__qualname__)
         self.dump = functions["dump"]
         self.load = functions["load"]
@@ -94,30 +101,55 @@ class _TypedClass(Generic[T]):
             payload = self.dump_closely(entity)
         if self._shapes.need_reading:
             try:
-                self._build(self._read(payload), entity)
+                self._build(self._read(payload), self._make.attributes(entity, self._system))
             except READ_ERRORS as error:
-                raise misread(error, _id_of(entity)) from error
+                raise misread(error, self._id_of(entity)) from error
         return payload
 
     def dump_closely(self, entity: object) -> bytes:
         """Dump by the table of values, one value at a time."""
         try:
-            return encode(self._shape.plain(entity, "$"), id=_id_of(entity))
+            return encode(self._shape.plain(entity, "$"), id=self._id_of(entity))
         except ValidationError as error:
-            raise ValidationError(error.reason, path=error.path, id=_id_of(entity)) from error
+            raise ValidationError(error.reason, path=error.path, id=self._id_of(entity)) from error
         except RecursionError as error:
             reason = f"more than {DEPTH_LIMIT} levels of maps and lists"
-            raise ValidationError(reason, id=_id_of(entity)) from error
+            raise ValidationError(reason, id=self._id_of(entity)) from error
+
+    def _load_older(self, record: Record) -> T:
+        loaded: T = self.load(self._upgrades.upgraded(record))
+        return loaded
 
     def with_fields(self, entity: T, changed: Mapping[str, Any]) -> T:
         """A copy with some fields replaced. It is checked when it is saved."""
-        unknown = changed.keys() - {item.name for item in fields(cast(Any, self._cls))}
+        unknown = changed.keys() - self._names
         if unknown:
-            raise ValidationError(f"{self._cls.__name__} has no field {', '.join(sorted(unknown))}", id=_id_of(entity))
-        changing = copy(entity)
+            reason = f"{self._make.expected} has no field {', '.join(sorted(unknown))}"
+            raise ValidationError(reason, id=self._id_of(entity))
+        changing: T = self._make.copied(entity)
         for name, value in changed.items():
-            object.__setattr__(changing, name, value)  # also in a frozen class: nobody has seen the copy yet
+            self._make.put(changing, name, value)
         return changing
+
+    def stored_name(self, path: str) -> str | None:
+        """The path in documents of a path of attributes."""
+        first, *rest = path.split(".")
+        if first in SYSTEM_FIELDS:
+            return first if first in self._names and not rest else None
+        found = self._shape.stored_path([first, *rest])
+        return None if found is None else ".".join(found)
+
+    def with_index(self, declared: Declared) -> Declared:
+        """The declaration with the paths that its index list has in documents."""
+        if not declared.index:
+            return declared
+        stored = [self.stored_name(path) for path in declared.index]
+        for path, name in zip(declared.index, stored, strict=True):
+            if name is None or name in SYSTEM_FIELDS:
+                reason = "is a system field, which no document has" if name else "is no declared field"
+                raise ConfigError(f"entity type {declared.declaration.name!r}: index {path!r} {reason}")
+        index = tuple(name for name in stored if name is not None)
+        return replace(declared, declaration=replace(declared.declaration, index=index))
 
     def merge(self, stored: bytes, new: bytes) -> bytes:
         """The new payload, with what the class does not know of the stored one."""
@@ -133,7 +165,7 @@ class _TypedClass(Generic[T]):
     def to_document(self, entity: T) -> dict[str, Any]:
         """The raw document of an object, which is checked like a save."""
         payload = self.dump_checked(entity)
-        return {name: getattr(entity, name) for name in self._system} | decode(payload)
+        return {**self._make.fields_of(entity, self._system), **decode(payload)}
 
     def from_document(self, document: Mapping[str, Any]) -> T:
         """The object of a raw document, which is checked like a read."""
@@ -145,6 +177,10 @@ class _TypedClass(Generic[T]):
             raise misread(error) from error
         return entity
 
+    def _id_of(self, entity: object) -> str | None:
+        id = self._make.get(entity, "id") if self._make.is_object(entity) else None
+        return id if isinstance(id, str) and id else None
+
 
 def _reading(cls: type, reader: type[Struct]) -> Callable[[bytes], Struct]:
     try:
@@ -153,17 +189,15 @@ def _reading(cls: type, reader: type[Struct]) -> Callable[[bytes], Struct]:
         raise ConfigError(f"{cls.__qualname__}: {error}") from error
 
 
-def _system_reader(cls: type, system: list[Field[Any]]) -> type[Struct]:
-    annotations = annotations_of(cls)
-    for item in system:
-        declared = _SYSTEM_TYPES[item.name]
-        if unwrapped(annotations[item.name]) is not declared:
-            raise ConfigError(f"{cls.__qualname__}: {item.name!r} is a system field and must be a {declared.__name__}")
-    shadows = {**_SYSTEM_TYPES, "created_at": _AWARE, "updated_at": _AWARE}
-    specs = [struct_field(item.name, shadows[item.name], item) for item in system]
+def _system_reader(cls: type, system: list[ClassField]) -> type[Struct]:
+    specs = []
+    for field in system:
+        declared = _SYSTEM_TYPES[field.name]
+        if unwrapped(field.annotation) is not declared:
+            raise ConfigError(f"{cls.__qualname__}: {field.name!r} is a system field and must be a {declared.__name__}")
+        shadow: Any = _AWARE if declared is datetime else declared
+        if field.is_required or field.has_default:
+            specs.append(struct_field(field.name, shadow, field))
+        else:
+            specs.append((field.name, shadow | UnsetType, UNSET))
     return msgspec.defstruct(cls.__name__, specs, kw_only=True)
-
-
-def _id_of(entity: object) -> str | None:
-    id = getattr(entity, "id", None)
-    return id if isinstance(id, str) and id else None

@@ -17,10 +17,11 @@ Path, PurePath            text with forward slashes
 list[T], tuple[T, ...]    list; so is ``tuple[A, B]``
 set[T], frozenset[T]      list in the order of the items' canonical bytes
 dict[str, T]              map
-dataclass                 map of its fields
+class with fields         map of its fields
 Literal                   itself
-A | B                     as the member; members must be told apart by how they are stored
+Union[A, B]               as the member; members must be told apart by how they are stored
 Any                       itself: whatever a raw document may hold
+type of pydantic's own    in pydantic's classes, as it writes it into JSON; secrets are refused
 ========================  ==========================================================================================
 
 A datetime, date or Decimal is also read from what other programs may have stored for it: ISO text, a number.

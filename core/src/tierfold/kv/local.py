@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 from zlib import crc32
 
 from tierfold.abc.engine import Engine, ReadTransaction, WriteTransaction
-from tierfold.abc.indexed import IndexedStore, IndexHit, IndexPath, IndexStatus, Scanned
-from tierfold.abc.store import Listener
+from tierfold.abc.indexed import IndexedStore, IndexHit, IndexPath, IndexStatus
+from tierfold.abc.store import Listener, Scanned
 from tierfold.digest import Hasher
 from tierfold.errors import CorruptDataError, PayloadTooLargeError
 from tierfold.kv.told import Told
@@ -220,6 +220,9 @@ class EmbeddedStore(IndexedStore):
             row = reading.row(state, state.hasher.key(id.encode())) if state else None
             return record_of(state, row) if state and row else None
 
+    def holds_all(self) -> bool:
+        return self._present is None
+
     def segments(self) -> list[SegmentName]:
         with self.snapshot() as reading:
             return [SegmentName(row.type, row.partition) for _, row in SEGMENT_ROWS.rows(reading.txn)]
@@ -263,9 +266,9 @@ class EmbeddedStore(IndexedStore):
         with self.snapshot() as reading:
             return index_reading.hits(reading, type, path, low, high, limit, back=back, ids_back=ids_back)
 
-    def index_count(self, type: str, path: IndexPath, low: bytes, high: bytes) -> int | None:
+    def index_count(self, type: str, path: IndexPath, low: bytes, high: bytes, limit: int | None = None) -> int | None:
         with self.snapshot() as reading:
-            return index_reading.count(reading, type, path, low, high)
+            return index_reading.count(reading, type, path, low, high, limit)
 
     # --- writing -------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from tierfold.abc.indexed import IndexedStore, IndexHit, IndexPath
+from tierfold.abc.store import LocalStore
 from tierfold.errors import QueryError
 from tierfold.model import Record, SegmentName
 from tierfold.wake import give_way
@@ -25,7 +26,7 @@ _HITS_AT_ONCE: Final = 1_000
 
 
 class Finder:
-    """Looks for records of one type in one store.
+    """Looks for records of one type.
 
     Args:
         matches: Whether a record's content meets the condition.
@@ -35,21 +36,17 @@ class Finder:
         scanned: How many records it looked at.
     """
 
-    def __init__(
-        self,
-        store: IndexedStore,
-        type: str,
-        matches: Callable[[bytes], bool],
-        contains: Callable[[SegmentName], bool],
-    ) -> None:
-        self._store, self._type, self._matches, self._contains = store, type, matches, contains
+    def __init__(self, type: str, matches: Callable[[bytes], bool], contains: Callable[[SegmentName], bool]) -> None:
+        self._type, self._matches, self._contains = type, matches, contains
         self.scanned = 0
 
-    async def lying(self, segment: SegmentName, after: str | None, *, back: bool) -> AsyncIterator[Record]:
+    async def lying(
+        self, store: LocalStore, segment: SegmentName, after: str | None, *, back: bool
+    ) -> AsyncIterator[Record]:
         """Those of one segment as they lie, behind the id ``after``."""
-        key: bytes | None = b"" if after is None else self._store.record_key(self._type, after)
+        key: bytes | None = b"" if after is None else store.record_key(self._type, after)
         while key is not None:
-            part = self._store.scan_live(segment, key, _ROWS_AT_ONCE, self._matches, back=back)
+            part = store.scan_live(segment, key, _ROWS_AT_ONCE, self._matches, back=back)
             self.scanned += part.rows
             for record in part.records:
                 yield record
@@ -58,7 +55,7 @@ class Finder:
                 await give_way()
 
     async def indexed(
-        self, path: IndexPath, steps: Sequence[Span], *, exact: bool, first: int
+        self, store: IndexedStore, path: IndexPath, steps: Sequence[Span], *, exact: bool, first: int
     ) -> AsyncIterator[tuple[bytes, Record]]:
         """Those in parts of an index, in its order, each with its value as order bytes.
 
@@ -70,7 +67,7 @@ class Finder:
         todo = list(reversed(steps))
         while todo:
             step = todo.pop()
-            hits = self._hits(path, step, limit)
+            hits = self._hits(store, path, step, limit)
             for hit in hits:
                 if self._contains(hit.segment) and (exact or self._matches(hit.record.content)):
                     yield value_of(hit.key), hit.record
@@ -80,22 +77,28 @@ class Finder:
                 limit = _HITS_AT_ONCE
                 await give_way()
 
-    def _hits(self, path: IndexPath, step: Span, limit: int) -> Sequence[IndexHit]:
-        hits = self._store.index_hits(
-            self._type, path, step.low, step.high, limit, back=step.back, ids_back=step.ids_back
-        )
+    def _hits(self, store: IndexedStore, path: IndexPath, step: Span, limit: int) -> Sequence[IndexHit]:
+        hits = store.index_hits(self._type, path, step.low, step.high, limit, back=step.back, ids_back=step.ids_back)
         if hits is None:
-            raise QueryError(f"the index on {'.'.join(path)} was dropped while it was read; ask again")
+            raise _dropped(path)
         self.scanned += len(hits)
         return hits
 
     async def ordered(
-        self, path: IndexPath, steps: Sequence[Span], key: Callable[[Record], Key], *, exact: bool, first: int, back: bool
+        self,
+        store: IndexedStore,
+        path: IndexPath,
+        steps: Sequence[Span],
+        key: Callable[[Record], Key],
+        *,
+        exact: bool,
+        first: int,
+        back: bool,
     ) -> AsyncIterator[Record]:
         """Like `indexed`, in the very order of ``key``: values too long for an index are ordered here."""
         alike: list[Record] = []
         shared = b""
-        async for value, record in self.indexed(path, steps, exact=exact, first=first):
+        async for value, record in self.indexed(store, path, steps, exact=exact, first=first):
             if alike and value != shared:
                 for each in sorted(alike, key=key, reverse=back):
                     yield each
@@ -108,12 +111,16 @@ class Finder:
         for each in sorted(alike, key=key, reverse=back):
             yield each
 
-    def count(self, path: IndexPath, ranges: Sequence[Range]) -> int | None:
-        """How many entries of an index lie in ranges; None without the index."""
+    def count(self, store: IndexedStore, path: IndexPath, ranges: Sequence[Range], limit: int | None = None) -> int:
+        """How many entries of an index lie in ranges, counted up to ``limit`` in each."""
         total = 0
         for low, high in ranges:
-            found = self._store.index_count(self._type, path, low, high)
+            found = store.index_count(self._type, path, low, high, limit)
             if found is None:
-                return None
+                raise _dropped(path)
             total += found
         return total
+
+
+def _dropped(path: IndexPath) -> QueryError:
+    return QueryError(f"the index on {'.'.join(path)} was dropped while it was read; ask again")

@@ -2,42 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from functools import cached_property
-from hashlib import blake2b
-from heapq import nlargest, nsmallest
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Final, Generic, Literal, TypeVar
 
-import msgspec
-
-from tierfold.abc.indexed import IndexedStore
 from tierfold.access import Access
+from tierfold.arguments import check_at_least_one, given
 from tierfold.catalog import EntityKind
-from tierfold.entities.ids import check_key, split_id
-from tierfold.errors import PartitionUnavailableError, QueryError, ValidationError
-from tierfold.model import Record, SegmentName
+from tierfold.errors import QueryError, ValidationError
+from tierfold.model import Record
 from tierfold.queries.explanation import Explanation
-from tierfold.queries.finder import Finder
 from tierfold.queries.page import Page
-from tierfold.queries.scope import Scope
-from tierfold.where.bounds import Range
+from tierfold.queries.question import Question, Where, ask
+from tierfold.queries.search import Search
 from tierfold.where.cursor import Cursor, open_cursor, seal_cursor
-from tierfold.where.lens import Lens
-from tierfold.where.mango import from_mango, to_mango
-from tierfold.where.matching import matcher
-from tierfold.where.order import Key
-from tierfold.where.plan import Plan, choose, scan_plan
-from tierfold.where.sorting import SortField, parse_sort, sort_key, sort_part
-from tierfold.where.spans import spans, start_in
-from tierfold.where.tree import EVERYTHING, Expression, Path, paths_of
+from tierfold.where.mango import to_mango
+from tierfold.where.tree import EVERYTHING
 
-__all__ = ["OnInvalid", "Query", "Where"]
+__all__ = ["OnInvalid", "Query"]
 
 T = TypeVar("T")
 
 DEFAULT_PAGE: Final = 256
 _SORTED_AT_ONCE: Final = 10_000
-"""Results of a query without an index for its order that one pass over the records collects."""
+"""What one pass over all records collects, when results have to be sorted to be streamed."""
 
-Where = Expression | Mapping[str, Any]
 OnInvalid = Literal["raise", "skip"]
+
+
+class Query(Generic[T]):
+    """A question that was not asked yet. Iterate it, or ask for pages; each use asks anew.
+
+    Entities come in the order asked for, None last and ties by id. Without one they come as the way to them gives them,
+    the same way for all pages that follow from each other.
+    """
+
+    def __init__(
+        self,
+        kind: EntityKind,
+        access: Access,
+        where: Where | None,
+        *,
+        partitions: Iterable[str] | None,
+        sort: Sequence[str],
+        limit: int | None,
+        on_invalid: OnInvalid,
+    ) -> None:
+        if on_invalid not in ("raise", "skip"):
+            raise QueryError(f"on_invalid is 'raise' or 'skip', not {on_invalid!r}")
+        self._kind, self._access = kind, access
+        self._question: Question = ask(kind, where, partitions, sort, limit)
+        self._load: Callable[[Record], T] = kind.adapter.load
+        self._skips = on_invalid == "skip"
+
+    def __repr__(self) -> str:
+        asked = self._question
+        said = [f"<Query of {asked.type}"]
+        if asked.condition != EVERYTHING:
+            said.append(f"where {to_mango(asked.condition)}")
+        if asked.partitions is not None:
+            said.append(f"partitions {', '.join(asked.partitions)}")
+        if asked.order:
+            said.append(f"sort {', '.join(map(str, asked.order))}")
+        if asked.limit is not None:
+            said.append(f"limit {asked.limit}")
+        return ", ".join(said) + ">"
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Stream in bounded memory.
+
+        Raises:
+            PartitionUnavailableError: A partition cannot be reached; what came before it was given.
+        """
+        start: Cursor | None = None
+        size = DEFAULT_PAGE
+        while True:
+            search = self._search()
+            plan = await search.plan(start)
+            if not plan.in_order:
+                size = _SORTED_AT_ONCE
+            page = await self._page(search, start, size, back=False)
+            for item in page.items:
+                yield item
+            for error in search.scope.missing.values():
+                raise error
+            if page.next is None:
+                return
+            start = open_cursor(page.next, self._question.digest)
+
+    async def all(self) -> list[T]:
+        """Every entity at once."""
+        return [item async for item in self]
+
+    async def first(self) -> T | None:
+        """The first entity, None when there is none."""
+        page = await self.page(size=1)
+        return page.items[0] if page.items else None
+
+    async def count(self) -> int:
+        """How many entities meet the condition, whatever the limit.
+
+        Raises:
+            PartitionUnavailableError: A partition cannot be reached.
+        """
+        search = self._search()
+        found = await search.count()
+        for error in search.scope.missing.values():
+            raise error
+        return found
+
+    async def page(self, *, after: str | None = None, before: str | None = None, size: int = DEFAULT_PAGE) -> Page[T]:
+        """Entities behind a cursor, or those just before one, at most ``size``.
+
+        Raises:
+            QueryError: The cursor is of another query or none at all, both are given, or ``size`` is less than one.
+        """
+        check_at_least_one(size, "size")
+        if after is not None and before is not None:
+            raise QueryError("a page is behind one cursor or before one, not both")
+        text = after if before is None else before
+        if text is not None and not isinstance(text, str):
+            raise QueryError(f"a cursor is the text that `Page.next` gives, not {given(text)}")
+        start = None if text is None else open_cursor(text, self._question.digest)
+        return await self._page(self._search(), start, size, back=before is not None)
+
+    async def explain(self) -> Explanation:
+        """How the query is answered. It is run for that, up to its limit."""
+        search, start = self._search(), None
+        plan = await search.plan(None)
+        scanned = returned = 0
+        while True:
+            page = await self._page(search, start, _SORTED_AT_ONCE, back=False)
+            scanned, returned = scanned + search.scanned, returned + len(page)
+            if page.next is None:
+                break
+            start = open_cursor(page.next, self._question.digest)
+            search = self._search()
+        index = None if plan.index is None else ".".join(plan.index)
+        order = "sorted" if not plan.in_order else "stored" if index is None else "index"
+        warning = None if index is not None or (self._question.condition == EVERYTHING and not plan.order) else _SCAN
+        return Explanation(index, order, scanned, returned, warning)
+
+    def _search(self) -> Search:
+        return Search(self._kind, self._access, self._question)
+
+    async def _page(self, search: Search, start: Cursor | None, size: int, *, back: bool) -> Page[T]:
+        """The page behind ``start``, or before it."""
+        limit = self._question.limit
+        offset = 0 if start is None else start.offset + (not back)
+        room = size if back or limit is None else min(size, limit - offset)
+        found = await search.find(start, room + 1, back=back) if room > 0 else []
+        records, more = found[: max(room, 0)], len(found) > room
+        if back:
+            records.reverse()
+            offset = max(0, offset - len(records))
+        end = offset + len(records)
+        items, skipped = self._loaded(records)
+        is_last = not back and (not more or end == limit)
+        following = None if is_last or not records else self._cursor(search, records[-1], end - 1)
+        is_first = start is None if not back else not more
+        preceding = None if is_first or not records else self._cursor(search, records[0], offset)
+        return Page(
+            items,
+            next=following,
+            prev=preceding,
+            missing=sorted(search.scope.missing),
+            complete=search.scope.is_complete,
+            skipped=skipped,
+        )
+
+    def _cursor(self, search: Search, record: Record, offset: int) -> str:
+        return seal_cursor(search.order.cursor(self._question.digest, record, offset))
+
+    def _loaded(self, records: Sequence[Record]) -> tuple[list[T], int]:
+        if not self._skips:
+            return list(map(self._load, records)), 0
+        items: list[T] = []
+        for record in records:
+            try:
+                items.append(self._load(record))
+            except ValidationError:
+                continue
+        return items, len(records) - len(items)
+
+
+_SCAN: Final = "a full scan: declare an index on a field of the condition or the order"

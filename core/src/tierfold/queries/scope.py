@@ -1,48 +1,52 @@
-"""Which partitions a query reads, and how they come here."""
+"""Which partitions a query reads, and how they come to the nearest tier."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from msgspec import Struct
-
+from tierfold.abc.store import LocalStore
 from tierfold.access import Access
 from tierfold.entities.ids import entity_key
+from tierfold.errors import PartitionUnavailableError
 from tierfold.model import SegmentName
 
-__all__ = ["Scope", "find_scope"]
+__all__ = ["Scope"]
 
 
 class Scope:
-    """The partitions of one type under one prefix.
+    """Partitions of one type under one prefix.
 
     Attributes:
-        keys: Logical keys, ascending.
+        keys: Their logical keys, ascending.
         all_known: Whether these are known to be all there are.
-        missing: Those that could not be reached, once `bring` or `arriving` came to them.
+        missing: Why which of those that were brought down could not be.
     """
 
     def __init__(self, access: Access, type: str, prefix: str, keys: Sequence[str], *, all_known: bool) -> None:
         self._access, self._type, self._prefix = access, type, prefix
         self.keys = keys
         self.all_known = all_known
-        self.missing: list[str] = []
+        self.missing: dict[str, PartitionUnavailableError] = {}
         self._held: set[str] = set()
+
+    @property
+    def is_complete(self) -> bool:
+        return self.all_known and not self.missing
 
     def segment(self, key: str) -> SegmentName:
         return SegmentName(self._type, entity_key(self._prefix, key))
 
-    def is_held(self, key: str) -> bool:
-        """Whether the nearest tier holds the partition; asked after it was brought."""
-        return key in self._held
+    def store(self, key: str) -> LocalStore:
+        """Where to read a partition that was brought down, or that waits here for it."""
+        return self._access.reader if key in self._held else self._access.holder
 
     async def bring(self, keys: Sequence[str]) -> None:
-        """Bring partitions down to the nearest tier, as far as they can be reached."""
+        """Bring partitions down, as far as they can be reached."""
         found = await self._access.bring_many([entity_key(self._prefix, key) for key in keys])
         for key in keys:
             held = found[entity_key(self._prefix, key)]
-            if held is None:
-                self.missing.append(key)
+            if isinstance(held, PartitionUnavailableError):
+                self.missing[key] = held
             elif held:
                 self._held.add(key)
 

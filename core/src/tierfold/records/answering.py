@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 from zlib import crc32
 
-from tierfold.abc.indexed import Scanned
+from tierfold.abc.store import Scanned
 from tierfold.abc.syncable import Changes, Feed, Heads, Leaves, Roots, Rows, Scan, SegmentRoots
 from tierfold.clock import day_of
 from tierfold.digest import MODULUS, Hasher

@@ -32,10 +32,15 @@ def _ready(reading: Snapshot[Any], type: str, path: IndexPath) -> bytes | None:
     return INDEX_ENTRY + index.number if index is not None and index.is_ready else None
 
 
-def count(reading: Snapshot[Any], type: str, path: IndexPath, low: bytes, high: bytes) -> int | None:
-    """How many entries a range has."""
+def count(reading: Snapshot[Any], type: str, path: IndexPath, low: bytes, high: bytes, limit: int | None) -> int | None:
+    """How many entries a range has, counted up to ``limit``."""
     prefix = _ready(reading, type, path)
-    return None if prefix is None else reading.txn.count(prefix + low, prefix + high)
+    if prefix is None:
+        return None
+    if limit is not None:
+        return sum(1 for _ in islice(reading.txn.scan(prefix + low, prefix + high), limit))
+    counted: int = reading.txn.count(prefix + low, prefix + high)
+    return counted
 
 
 def hits(

@@ -20,7 +20,6 @@ from tierfold.model import (
     SegmentName,
     Write,
     Written,
-    etag_of,
     pack_content,
 )
 from tierfold.records.session import Entry, WriteSession
@@ -43,7 +42,7 @@ class SaveUnit:
     def __init__(self, writes: Sequence[Write], hashers: Mapping[str, Hasher]) -> None:
         self._writes = writes
         self._places = _placed(writes, hashers)
-        self._conditional = any(write.expected is not ANY for write in writes)
+        self._conditional = any(write.expected is not ANY or write.oldest_schema for write in writes)
         self._olds: dict[SegmentName, list[Row | None]] = {}
 
     def check(self, session: WriteSession) -> None:
@@ -156,19 +155,19 @@ def _successor(write: Write, id: bytes, old: Row, stamp: bytes) -> bytes:
         return pack_content(stamp, stamp, False, write.schema, before.version + 1, id, payload)
     if write.merge is not None:
         payload = write.merge(before.payload, payload)
-    schema, version = max(before.schema, write.schema), before.version + 1
-    return pack_content(stamp, before.birth, False, schema, version, id, payload, before.extension)
+    schema = before.schema if write.keeps_schema else max(before.schema, write.schema)
+    return pack_content(stamp, before.birth, False, schema, before.version + 1, id, payload, before.extension)
 
 
 def _expect(write: Write, old: Row | None) -> None:
     """Compare-and-set: raise unless the write may replace what is there."""
-    if write.expected == ANY:
-        return
-    live = old is not None and not old.deleted
+    current = None
+    if old is not None and not old.deleted:
+        current = Record(write.segment.type, old.content, Digest(old.hash))
     if write.expected == ABSENT:
-        if live:
+        if current is not None:
             raise AlreadyExistsError(write.segment.type, write.id)
         return
-    if old is None or old.hash != write.expected:
-        current = Record(write.segment.type, old.content, Digest(old.hash)) if old is not None and live else None
-        raise StaleWriteError(write.segment.type, write.id, current, etag_of(current.hash) if current else None)
+    is_other = write.expected != ANY and (old is None or old.hash != write.expected)
+    if is_other or (current is not None and current.schema < write.oldest_schema):
+        raise StaleWriteError(write.segment.type, write.id, current, None if current is None else current.etag)

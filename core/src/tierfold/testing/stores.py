@@ -330,11 +330,34 @@ class EntityStoreSuite(Suite, ABC, defines=True):
         payloads.append((await written(store, merging))[0].payload)
         assert payloads == [b"new", b"new+new", b"new"]
 
+    async def test_a_live_record_too_old_to_merge_with_refuses_the_batch(self, store: EntityStore) -> None:
+        """S7: and comes with the error; a newer one, a deleted one and none at all are replaced."""
+        old = Write(OSLO, "oslo.1", b"a", schema=2)
+        (record,) = await written(store, old)
+        new = Write(OSLO, "oslo.1", b"b", schema=3, oldest_schema=3)
+        with pytest.raises(StaleWriteError) as error:
+            await store.write([put("oslo.2"), new])
+        assert error.value.current == record
+        assert await ids(store) == ["oslo.1"]
+        await store.write([remove("oslo.1")])
+        await store.write([new])
+        (record,) = await written(store, new)
+        assert (record.payload, record.version) == (b"b", 4)
+
     async def test_the_larger_schema_stays(self, store: EntityStore) -> None:
         """S6: a program that knows an older schema does not take the number back."""
         await store.write([Write(OSLO, "oslo.1", b"a", schema=3)])
         (record,) = await written(store, Write(OSLO, "oslo.1", b"b", schema=2))
         assert record.schema == 3
+
+    async def test_a_writer_of_documents_leaves_the_schema_of_a_live_record_alone(self, store: EntityStore) -> None:
+        """S6: and gives its own to what is new."""
+        found = []
+        for schema in (2, 3):
+            found += await written(store, Write(OSLO, "oslo.1", b"a", schema=schema, keeps_schema=True))
+        await store.write([remove("oslo.1")])
+        found += await written(store, Write(OSLO, "oslo.1", b"a", schema=4, keeps_schema=True))
+        assert [record.schema for record in found] == [2, 2, 4]
 
     async def test_an_oversized_payload_refuses_the_batch(self, store: EntityStore) -> None:
         """S5: with both numbers, and nothing of the batch is stored."""

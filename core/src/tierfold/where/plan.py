@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -64,7 +64,7 @@ def choose(
     """
     found = {path: bounds(condition, path) for path in ready}
     bounded = {path: known for path, known in found.items() if known is not None}
-    best = min(bounded, key=lambda path: (estimate(path, bounded[path].ranges), path), default=None)
+    best = _narrowest(bounded, estimate)
     by_order = order[0].path if len(order) == 1 and order[0].path in found else None
     if best is not None and best != by_order and (by_order is None or _few(estimate, best, bounded[best])):
         return _unordered(best, bounded[best], order, may_order=may_order)
@@ -72,6 +72,12 @@ def choose(
         return scan_plan(order)
     known = bounded.get(by_order, Bounds((WHOLE,), exact=False))
     return Plan(by_order, known.ranges, known.exact, order, in_order=True)
+
+
+def _narrowest(bounded: Mapping[Path, Bounds], estimate: Estimate) -> Path | None:
+    if len(bounded) < 2:
+        return next(iter(bounded), None)
+    return min(bounded, key=lambda path: (estimate(path, bounded[path].ranges), path))
 
 
 def _few(estimate: Estimate, path: Path, known: Bounds) -> bool:

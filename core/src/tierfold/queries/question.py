@@ -1,0 +1,122 @@
+"""What a query asks: checked, with paths as documents hold them, and named so that cursors can tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tierfold.arguments import check_at_least_one, given, listed_texts
+from tierfold.catalog import EntityKind
+from tierfold.entities.ids import check_key
+from tierfold.errors import QueryError
+from tierfold.where.mango import from_mango, to_mango
+from tierfold.where.sorting import SortField, parse_sort
+from tierfold.where.tree import EVERYTHING, Both, Compare, Either, Exists, Expression, Not, Path
+
+__all__ = ["Question", "Where", "ask", "ids_in"]
+
+Where = Expression | Mapping[str, Any]
+"""A condition, from `F` or in Mango JSON."""
+
+
+class Question(Struct, frozen=True):
+    """A query's arguments.
+
+    Attributes:
+        partitions: Logical keys, ascending; None = all.
+        digest: Tells it from every other question.
+    """
+
+    type: str
+    prefix: str
+    condition: Expression
+    partitions: tuple[str, ...] | None
+    order: tuple[SortField, ...]
+    limit: int | None
+    digest: bytes
+
+
+def ask(
+    kind: EntityKind,
+    where: Where | None,
+    partitions: Iterable[str] | None,
+    sort: Sequence[str],
+    limit: int | None,
+) -> Question:
+    """
+    Raises:
+        QueryError: Something of it makes no sense for the type.
+        ValidationError: A partition is no logical key.
+    """
+    if limit is not None:
+        check_at_least_one(limit, "limit")
+    keys = None if partitions is None else listed_texts(partitions, "partitions")
+    checked = None if keys is None else tuple(sorted({check_key(key, "$.partitions") for key in keys}))
+    stored = _Names(kind)
+    condition = stored.condition(where)
+    order = tuple(stored.field(field) for field in parse_sort(listed_texts(sort, "sort")))
+    type, prefix = kind.declaration.name, kind.prefix
+    said = (type, prefix, to_mango(condition), checked, [str(field) for field in order])
+    return Question(type, prefix, condition, checked, order, limit, _digest(said))
+
+
+def _digest(said: object) -> bytes:
+    return blake2b(msgspec.msgpack.encode(said, order="deterministic"), digest_size=8).digest()
+
+
+class _Names:
+    """Paths of attributes, as they are written with `F` and in ``sort``, become paths of documents."""
+
+    def __init__(self, kind: EntityKind) -> None:
+        self._type = kind.declaration.name
+        self._stored_name = kind.adapter.stored_name
+
+    def condition(self, where: Where | None) -> Expression:
+        if where is None:
+            return EVERYTHING
+        if isinstance(where, Expression):
+            return self._stored(where)
+        if isinstance(where, Mapping):
+            return from_mango(where)
+        raise QueryError(f"where takes a condition such as F.mag >= 5, or a Mango selector, not {given(where)}")
+
+    def field(self, field: SortField) -> SortField:
+        return replace(field, path=self._path(field.path))
+
+    def _stored(self, condition: Expression) -> Expression:
+        match condition:
+            case Compare(path=path) | Exists(path=path):
+                return replace(condition, path=self._path(path))
+            case Not(part=part):
+                return Not(self._stored(part))
+            case Both(parts=parts):
+                return Both(tuple(map(self._stored, parts)))
+            case Either(parts=parts):
+                return Either(tuple(map(self._stored, parts)))
+        raise QueryError(f"where takes conditions of this library, not {given(condition)}")
+
+    def _path(self, path: Path) -> Path:
+        """The longest declared beginning is renamed; behind it come members that no class declares."""
+        for length in range(len(path), 0, -1):
+            if not any("." in name for name in path[:length]):
+                found = self._stored_name(".".join(path[:length]))
+                if found is not None:
+                    return (*found.split("."), *path[length:])
+        raise QueryError(f"{self._type} has no field {path[0]!r}; members it does not declare are named in Mango JSON")
+
+
+def ids_in(condition: Expression) -> list[str] | None:
+    """The only ids that can meet a condition, when it names them."""
+    match condition:
+        case Compare(path=("id",), operator="eq", value=str(id)):
+            return [id]
+        case Compare(path=("id",), operator="in", value=list(ids)):
+            return [id for id in ids if isinstance(id, str)]
+        case Both(parts=parts):
+            return next((found for found in map(ids_in, parts) if found is not None), None)
+    return None
