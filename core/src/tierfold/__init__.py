@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tierfold.abc.clock import Clock
+    from tierfold.abc.indexed import IndexStatus
     from tierfold.config import Tier
     from tierfold.entities.entity import EPOCH, Entity, entity
     from tierfold.errors import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _HOME: Final = {
     "tierfold.abc.clock": ("Clock",),
+    "tierfold.abc.indexed": ("IndexStatus",),
     "tierfold.config": ("Tier",),
     "tierfold.entities.entity": ("EPOCH", "Entity", "entity"),
     "tierfold.errors": (
@@ -107,6 +109,7 @@ __all__ = [
     "Entity",
     "Explanation",
     "F",
+    "IndexStatus",
     "KeyStrategySpec",
     "Link",
     "LinkReport",

@@ -16,6 +16,7 @@ from tierfold.catalog import Catalog
 from tierfold.config import duration_s
 from tierfold.errors import ConfigError, StoreClosedError, StoreError
 from tierfold.events import Subscription
+from tierfold.indexing import IndexKeeper
 from tierfold.links.link import CONNECT_S, Link
 from tierfold.links.runner import LinkServices
 from tierfold.model import Change
@@ -51,6 +52,7 @@ class DataLayer:
         self._link_list = _links(tiers, services)
         self.links: Mapping[str, Link] = MappingProxyType({link.name: link for link in self._link_list})
         self._access = Access(tiers, self._link_list, catalog.prefix)
+        self._indexes = IndexKeeper(self._access, services.holder)
         self._repositories: dict[object, Repository[Any]] = {}
         self._stop = anyio.Event()
         self._closed = False
@@ -102,9 +104,12 @@ class DataLayer:
                 tasks.start_soon(self._look)
                 refusal = await self._first_look()
                 if refusal is None:
+                    tasks.start_soon(self._indexes.serve)
                     started()
                     await self._stop.wait()
                     await self._last_run()
+                    with suppress(StoreError):
+                        await self._indexes.release()
                 tasks.cancel_scope.cancel()
             self._access.close()
             # Raised here, and not where it arose, for a task group would wrap it.
@@ -137,6 +142,7 @@ class DataLayer:
     async def _look(self) -> None:
         while True:
             await anyio.sleep(_LOOK_EVERY_S)
+            self._indexes.look_again()
             if self._link_list or not all(each.closed for each in self._subscriptions):
                 for tier in self._tiers:
                     with suppress(StoreError):  # whoever reads or links meets it, too, and says so
@@ -171,7 +177,9 @@ class DataLayer:
         known = self._repositories.get(entity)
         if known is None:
             kind = self._catalog.kind(entity, self._access.holder)
-            known = self._repositories[entity] = Repository(kind, self._access)
+            known = self._repositories[entity] = Repository(kind, self._access, self._indexes.look_again)
+            if not isinstance(entity, str):
+                self._indexes.want(kind.declaration.name, kind.declaration.index)
         return known
 
     def events(self) -> Subscription[Change]:

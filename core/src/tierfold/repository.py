@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
+from tierfold.abc.indexed import IndexedStore, IndexStatus
 from tierfold.access import Access
 from tierfold.arguments import given, listed, listed_texts
 from tierfold.catalog import EntityKind, require_agreement
@@ -39,7 +40,9 @@ class Repository(Generic[T]):
     no tier that holds it can be reached. What was written here and waits for its partition is found all the same.
     """
 
-    def __init__(self, kind: EntityKind, access: Access) -> None:
+    def __init__(self, kind: EntityKind, access: Access, note_declared: Callable[[], None]) -> None:
+        """``note_declared`` is called when the type is in the catalog for certain."""
+        self._note_declared = note_declared
         self._kind = kind
         self._access = access
         self._adapter: EntityAdapter[T] = kind.adapter
@@ -185,6 +188,11 @@ class Repository(Generic[T]):
         return Query(
             self._kind, self._access, where, partitions=partitions, sort=sort, limit=limit, on_invalid=on_invalid
         )
+
+    def indexes(self) -> Sequence[IndexStatus]:
+        """The type's indexes in the nearest tier: being built, ready, or being dropped."""
+        store = self._access.reader
+        return store.indexes(self._kind.declaration.name) if isinstance(store, IndexedStore) else ()
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -346,6 +354,7 @@ class Repository(Generic[T]):
         stored = await self._access.declare(declaration.name, declaration.to_bytes())
         require_agreement(declaration, Declaration.from_bytes(stored))
         self._declared = True
+        self._note_declared()
 
     async def _record_to_write(self, id: str) -> Record | None:
         """The record in the tier that is written to, which a cache in front of it may lag behind."""
