@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tierfold.abc.indexed import IndexedStore, IndexPath, IndexStatus
+from tierfold.abc.store import RecordChange
 from tierfold.access import Access
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import split_id
@@ -101,7 +102,8 @@ class Search:
         """Decide how to search, and bring down what must be here for that."""
         question = self._question
         self.scope = await self._find_scope()
-        self._finder = Finder(question.type, self._matches(), self._contains)
+        self._meets = self._matches()
+        self._finder = Finder(question.type, self._meets, self._contains)
         order = question.order if start is None else parse_sort(start.order)
         if self._ids is not None:
             plan = replace(scan_plan(order), in_order=False)
@@ -113,6 +115,10 @@ class Search:
         self.order = Ordering(plan.order, self._payload_of(), self._record_key)
         self._plan = plan
         return plan
+
+    def concerns(self, change: RecordChange) -> bool:
+        """Whether a live record is one of those that the question asks for. Asked after `find`."""
+        return self._contains(change.segment) and self._meets(change.record.content)
 
     async def _find_scope(self) -> Scope:
         keys, all_known = self._question.partitions, True
@@ -242,13 +248,12 @@ class Search:
             key = _key_of_id(id)
             if key is not None:
                 by_key.setdefault(key, set()).add(id)
-        matches = self._matches()
         async for key in self.scope.arriving(self.scope.keys):
             store, segment = self.scope.store(key), self.scope.segment(key)
             for id in by_key[key]:
                 record = store.find_held(segment, id)
                 self._finder.scanned += 1
-                if record is not None and not record.deleted and matches(record.content):
+                if record is not None and not record.deleted and self._meets(record.content):
                     yield record
 
 
