@@ -71,7 +71,7 @@ class Live(ABC, Generic[T]):
         self._capacity, self._fails = _policy(overflow)
         self._mutex = Lock()
         self._signal = Signal()
-        self._commits: list[tuple[RecordChange, ...]] = []
+        self._commits: list[Sequence[RecordChange]] = []
         self._lagged: list[int] = []
         self._must_read = True
         self._leave: Callable[[], None] | None = None
@@ -82,20 +82,25 @@ class Live(ABC, Generic[T]):
     def push(self, changes: Sequence[RecordChange]) -> None:
         """Take note of a commit. Called by the hub, in any thread."""
         with self._mutex:
-            self._commits.append(tuple(changes))
-            self._lagged.append(0)
-            if len(self._commits) > self._capacity and not self._fails:
-                self._sum_up()
-        self._signal.set()
+            commits = self._commits
+            was_empty = not commits
+            if len(commits) < self._capacity:
+                commits.append(changes)
+                self._lagged.append(0)
+            else:
+                self._sum_up(changes)
+        if was_empty:
+            self._signal.set()
 
-    def _sum_up(self) -> None:
-        """Make one of the two oldest commits."""
-        older, newer = self._commits[:2]
-        self._lagged[:2] = [sum(self._lagged[:2]) + 1]
-        if len(older) < _FORGET_AFTER:
-            self._commits[:2] = [older + newer]
+    def _sum_up(self, changes: Sequence[RecordChange]) -> None:
+        """Make one of a commit and the newest that waits."""
+        self._lagged[-1] += 1
+        newest = self._commits[-1]
+        if not isinstance(newest, list):
+            newest = self._commits[-1] = list(newest)
+        if len(newest) < _FORGET_AFTER:
+            newest.extend(changes)
         else:
-            self._commits[:2] = [()]
             self._must_read = True
 
     def close(self) -> None:
@@ -160,7 +165,7 @@ class Live(ABC, Generic[T]):
         return snapshot
 
     async def _next(self) -> Snapshot[T] | None:
-        if self._fails and len(self._commits) > self._capacity:
+        if self._fails and self._lagged[-1]:
             self.close()
             raise QueryError(f"the observer fell more than {self._capacity} commits behind")
         with self._mutex:
