@@ -167,6 +167,7 @@ class Live(ABC, Generic[T]):
     async def _next(self) -> Snapshot[T] | None:
         if self._fails and self._lagged[-1]:
             self.close()
+            self._commits.clear()
             raise QueryError(f"the observer fell more than {self._capacity} commits behind")
         with self._mutex:
             changes, lagged = self._commits.pop(0), self._lagged.pop(0)
