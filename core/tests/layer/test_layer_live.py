@@ -280,7 +280,7 @@ async def leave_by_break(live: tierfold.Live[Any]) -> None:
 
 
 async def leave_by_exception(live: tierfold.Live[Any]) -> None:
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is what is left
         async for _ in live:
             raise ZeroDivisionError
 

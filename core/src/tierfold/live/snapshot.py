@@ -48,6 +48,10 @@ class Snapshot(Struct, Generic[T], frozen=True):
     changes: tuple[Change, ...] = ()
 
 
+class _Sum(list[RecordChange]):
+    """Several commits as one. Single ones are shared by all observers, and not to be changed."""
+
+
 class Live(ABC, Generic[T]):
     """Snapshots: what is there when the first is asked for, then one for every commit that changes it, without a gap.
 
@@ -96,8 +100,8 @@ class Live(ABC, Generic[T]):
         """Make one of a commit and the newest that waits."""
         self._lagged[-1] += 1
         newest = self._commits[-1]
-        if not isinstance(newest, list):
-            newest = self._commits[-1] = list(newest)
+        if not isinstance(newest, _Sum):
+            newest = self._commits[-1] = _Sum(newest)
         if len(newest) < _FORGET_AFTER:
             newest.extend(changes)
         else:
