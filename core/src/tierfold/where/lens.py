@@ -43,8 +43,9 @@ class Lens:
         members = [(field, Any, UNSET) for field in self._fields.values()]
         struct = msgspec.defstruct("View", members, rename=names, gc=False)
         decode = _picking(struct, self._fields) if is_odd else Decoder(struct).decode
-        self.view: Callable[[bytes], View] = _plain_view(decode) if payload_of is None else _seen(decode, payload_of)
-        """The view of a live record, from its content (`Record.content`)."""
+        plain = _plain_view(decode, struct)
+        self.view: Callable[[bytes], View] = plain if payload_of is None else _seen(decode, payload_of)
+        """The view of a live record, from its content (`Record.content`). What is no document has no members."""
         if self._system:
             self.view = self._with_system(self.view)
 
@@ -71,10 +72,13 @@ class Lens:
         return (lambda view: descend(top(view), rest)) if rest else top
 
 
-def _plain_view(decode: Callable[[bytes], View]) -> Callable[[bytes], View]:
+def _plain_view(decode: Callable[[bytes], View], empty: Callable[[], View]) -> Callable[[bytes], View]:
     def view(content: bytes) -> View:
         lengths = (content[45] << 8) + content[46] + int.from_bytes(content[47:51], "big")
-        return decode(content[ID_START + lengths :])
+        try:
+            return decode(content[ID_START + lengths :])
+        except msgspec.MsgspecError:
+            return empty()
 
     return view
 
