@@ -138,7 +138,7 @@ class Query(Generic[T]):
         return Explanation(index, order, scanned, returned, f"a full scan: {hindrance or _ADVICE}" if is_scan else None)
 
     def _search(self) -> Search:
-        return Search(self._kind, self._access, self._question)
+        return Search(self._kind, self._access, self._question, skips=self._skips)
 
     async def _page(self, search: Search, start: Cursor | None, size: int, *, back: bool) -> Page[T]:
         """The page behind ``start``, or before it."""
