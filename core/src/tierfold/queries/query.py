@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Generic, Literal, TypeVar
 
 from tierfold.access import Access
 from tierfold.arguments import check_at_least_one, given
 from tierfold.catalog import EntityKind
 from tierfold.errors import QueryError, ValidationError
+from tierfold.live.hub import Hub
+from tierfold.live.query import LiveQuery
+from tierfold.live.snapshot import Live, Overflow
 from tierfold.model import Record
 from tierfold.queries.explanation import Explanation
 from tierfold.queries.page import Page
-from tierfold.queries.question import Question, Where, ask
+from tierfold.queries.question import Question
 from tierfold.queries.search import Search
 from tierfold.queries.stream import Stream
 from tierfold.where.cursor import Cursor, open_cursor, seal_cursor
@@ -38,20 +41,11 @@ class Query(Generic[T]):
     """
 
     def __init__(
-        self,
-        kind: EntityKind,
-        access: Access,
-        where: Where | None,
-        *,
-        partitions: Iterable[str] | None,
-        sort: Sequence[str],
-        limit: int | None,
-        on_invalid: OnInvalid,
+        self, kind: EntityKind, access: Access, hub: Hub, question: Question, on_invalid: OnInvalid = "raise"
     ) -> None:
         if on_invalid not in ("raise", "skip"):
             raise QueryError(f"on_invalid is 'raise' or 'skip', not {on_invalid!r}")
-        self._kind, self._access = kind, access
-        self._question: Question = ask(kind, where, partitions, sort, limit)
+        self._kind, self._access, self._hub, self._question = kind, access, hub, question
         self._load: Callable[[Record], T] = kind.adapter.load
         self._skips = on_invalid == "skip"
 
@@ -136,6 +130,15 @@ class Query(Generic[T]):
         order = "sorted" if not plan.in_order else "stored" if index is None else "index"
         is_scan = index is None and (self._question.condition != EVERYTHING or bool(plan.order))
         return Explanation(index, order, scanned, returned, f"a full scan: {hindrance or _ADVICE}" if is_scan else None)
+
+    def observe(self, *, overflow: Overflow = "latest") -> Live[list[T]]:
+        """The results now, and again after every commit that changes them.
+
+        Args:
+            overflow: What becomes of commits that nobody takes in time: ``latest`` = they are summed up in one
+                snapshot, ``buffer(n)`` = only what is more than n, ``error`` = more than 1,000 end it.
+        """
+        return LiveQuery(self._kind, self._access, self._hub, self._question, overflow, skips=self._skips)
 
     def _search(self) -> Search:
         return Search(self._kind, self._access, self._question, skips=self._skips)

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tierfold.abc.indexed import IndexedStore, IndexPath, IndexStatus
+from tierfold.abc.store import RecordChange
 from tierfold.access import Access
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import split_id
@@ -124,7 +125,8 @@ class Search:
         """Decide how to search, and bring down what must be here for that."""
         question = self._question
         self.scope = await self._find_scope()
-        self._finder = Finder(question.type, self._matches(), self._contains)
+        self._meets = self._matches()
+        self._finder = Finder(question.type, self._meets, self._contains)
         order = question.order if start is None else start.order
         while True:
             try:
@@ -143,6 +145,10 @@ class Search:
             return scan_plan(())
         ready = await self._usable()
         return choose(self._question.condition, order, ready, self._estimate, may_order=start is None)
+
+    def concerns(self, change: RecordChange) -> bool:
+        """Whether a live record is one of those that the question asks for. Asked after `find`."""
+        return self._contains(change.segment) and self._meets(change.record.content)
 
     async def _find_scope(self) -> Scope:
         keys, all_known = self._question.partitions, True
@@ -307,11 +313,11 @@ class Search:
                 yield self._held(key, by_key[key])
 
     def _held(self, key: str, ids: Iterable[str]) -> list[Record]:
-        store, segment, matches = self.scope.store(key), self.scope.segment(key), self._matches()
+        store, segment = self.scope.store(key), self.scope.segment(key)
         records = [store.find_held(segment, id) for id in ids]
         self._finder.scanned += len(records)
         live = [record for record in records if record is not None and not record.deleted]
-        return [record for record in live if matches(record.content)]
+        return [record for record in live if self._meets(record.content)]
 
 
 def _always(content: bytes) -> bool:
