@@ -134,4 +134,3 @@ class Finder:
                 raise IndexDroppedError
             total += found
         return total
-

@@ -46,7 +46,7 @@ class Search:
     Attributes:
         scope: The partitions it reads; set when it begins.
         order: What the results are ordered by, likewise; empty = as they lie.
-        ids: The only ids that can meet the condition, where it names them: they are fetched, whatever indexes there are.
+        ids: The only ids that can meet the condition, where it names them: these are fetched, and no index is read.
         hindrance: Why an index that would help is not used.
     """
 

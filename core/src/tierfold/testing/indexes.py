@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -63,11 +63,11 @@ class IndexedStoreSuite(LocalStoreSuite, defines=True):
     def open_store(self, where: Path, context: OpenContext) -> AbstractAsyncContextManager[IndexedStore]: ...
 
     @pytest.fixture
-    async def indexed(self, store: IndexedStore) -> AsyncIterator[IndexedStore]:
+    async def indexed(self, store: IndexedStore) -> IndexedStore:
         """A store with an index that is ready and knows nothing."""
         await store.hold_indexes("Thing", [N], ONE, TTL_S)
         await tend(store)
-        yield store
+        return store
 
     # --- declaring indexes ---------------------------------------------------------------------------------------
 
