@@ -60,12 +60,12 @@ class IndexKeeper:
 
     async def release(self) -> None:
         """The layer closes."""
-        store = self._access.reader
+        store = self._access.nearest
         if self._held and isinstance(store, IndexedStore):
             await store.release_indexes(self._holder)
 
     async def _hold(self) -> None:
-        store = self._access.reader
+        store = self._access.nearest
         if isinstance(store, IndexedStore):
             for type, paths in list(self._wanted.items()):
                 # Nothing is written for a type that has no data; a type without indexes may have had some.
@@ -75,6 +75,6 @@ class IndexKeeper:
                     self._held.add(type)
 
     async def _tend(self) -> None:
-        store = self._access.reader
+        store = self._access.nearest
         while self._held and isinstance(store, IndexedStore) and await store.tend_indexes(_AT_ONCE):
             await give_way()

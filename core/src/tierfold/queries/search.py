@@ -46,7 +46,7 @@ class Search:
         self._access, self._question = access, question
         self._upgrade, self._schema = kind.adapter.upgrade, kind.declaration.schema
         self._ids = ids_in(question.condition)
-        self._store = access.reader
+        self._store = access.searched(question.type)
         self._plan: Plan | None = None
         self.scope: Scope
         self.order: Ordering
