@@ -24,6 +24,7 @@ PURE = {
     *(
         "abc",
         "base64",
+        "binascii",
         "bisect",
         "collections",
         "contextlib",
@@ -34,7 +35,7 @@ PURE = {
         "enum",
         "functools",
     ),
-    *("hashlib", "math", "operator", "re", "string", "struct", "types", "typing", "zlib"),
+    *("hashlib", "itertools", "math", "operator", "re", "string", "struct", "types", "typing", "zlib"),
 }
 
 

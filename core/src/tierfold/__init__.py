@@ -44,9 +44,12 @@ if TYPE_CHECKING:
     from tierfold.hookspecs import hookimpl
     from tierfold.layer import DataLayer
     from tierfold.links.link import Link
+    from tierfold.live.snapshot import Live, Snapshot
     from tierfold.model import Change, Meta, Record, Stored
     from tierfold.opening import Opening, open
-    from tierfold.queries import Explanation, Page, Query
+    from tierfold.queries.explanation import Explanation
+    from tierfold.queries.page import Page
+    from tierfold.queries.query import Query
     from tierfold.queries.question import Where
     from tierfold.repository import Repository
     from tierfold.specs import KeyStrategySpec, ResolverSpec, StoreSpec
@@ -88,9 +91,12 @@ _HOME: Final = {
     "tierfold.hookspecs": ("hookimpl",),
     "tierfold.layer": ("DataLayer",),
     "tierfold.links.link": ("Link",),
+    "tierfold.live.snapshot": ("Live", "Snapshot"),
     "tierfold.model": ("Change", "Meta", "Record", "Stored"),
     "tierfold.opening": ("Opening", "open"),
-    "tierfold.queries": ("Explanation", "Page", "Query"),
+    "tierfold.queries.explanation": ("Explanation",),
+    "tierfold.queries.page": ("Page",),
+    "tierfold.queries.query": ("Query",),
     "tierfold.queries.question": ("Where",),
     "tierfold.where.field": ("F",),
     "tierfold.repository": ("Repository",),
@@ -116,6 +122,7 @@ __all__ = [
     "Link",
     "LinkReport",
     "LinkStatus",
+    "Live",
     "Meta",
     "NotFoundError",
     "Opening",
@@ -132,6 +139,7 @@ __all__ = [
     "Record",
     "Repository",
     "ResolverSpec",
+    "Snapshot",
     "StaleWriteError",
     "Status",
     "StoreClosedError",

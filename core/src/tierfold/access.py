@@ -51,7 +51,8 @@ class Access:
         self._left_waiting = self.waits_beyond
         self._closed = True
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Refuse work on a layer that was closed."""
         if self._closed:
             raise StoreClosedError("the data layer is closed")
 
@@ -93,7 +94,7 @@ class Access:
         Raises:
             StoreUnavailableError: It cannot be reached now.
         """
-        self._require_open()
+        self.require_open()
         tier = self._tiers[self._write_to]
         if tier.store is None:
             raise StoreUnavailableError(f"tier {tier.name!r}, which makes writes durable, cannot be reached")
@@ -118,7 +119,7 @@ class Access:
         Raises:
             PartitionUnavailableError: It is not here and no farther tier can be reached; names its logical key.
         """
-        self._require_open()
+        self.require_open()
         try:
             return await self._bring(partition, tier)
         except PartitionUnavailableError as error:
@@ -171,7 +172,7 @@ class Access:
 
     async def segments(self, type: str) -> tuple[list[SegmentName], bool]:
         """Every segment of a type that any tier knows, and whether all tiers could be asked."""
-        self._require_open()
+        self.require_open()
         transaction = current_of(self)
         found = set(transaction.pending.segments) if transaction else set[SegmentName]()
         all_asked = True
@@ -182,8 +183,22 @@ class Access:
                 all_asked = False
         return [segment for segment in found if segment.type == type], all_asked
 
+    @property
+    def _is_last(self) -> bool:
+        """Whether there is no tier behind the one that is written to, in this layer or known to its store."""
+        return not self._links and self.holder.holds_all()
+
+    def is_waiting(self) -> bool:
+        """Whether rows of the tier written to, or of one behind it, wait for a farther tier; inline."""
+        if self._is_last:
+            return False
+        nears = (self._tiers[number].store for number in range(self._write_to, len(self._links)))
+        return any(isinstance(near, NearerStore) and near.has_pending() for near in nears)
+
     def pending(self, segment: SegmentName, record: Record) -> tuple[str, ...]:
         """Names of the tiers, near to far, that this version of a record has not reached, as far as is known here."""
+        if self._is_last:
+            return ()
         beyond = () if self.beyond is None else (self.beyond,)
         names = (*[tier.name for tier in self._tiers[1:]], *beyond)
         transaction = current_of(self)

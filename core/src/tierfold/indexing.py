@@ -34,9 +34,13 @@ class IndexKeeper:
         self._signal = Signal()
 
     def want(self, type: str, paths: tuple[str, ...]) -> None:
-        """A class declares these indexes, and no others."""
-        self._wanted[type] = tuple(tuple(path.split(".")) for path in paths)
-        self._signal.set()
+        """A class declares these indexes, and no others; of several classes of one type each has its own."""
+        known = self._wanted.get(type)
+        wanted = {*(known or ()), *[tuple(path.split(".")) for path in paths]}
+        if known is None or wanted != set(known):
+            self._wanted[type] = tuple(sorted(wanted))
+            self._held.discard(type)
+            self._signal.set()
 
     def look_again(self) -> None:
         """A type was written to for the first time."""
@@ -60,6 +64,7 @@ class IndexKeeper:
 
     async def release(self) -> None:
         """The layer closes."""
+        self._wanted.clear()
         store = self._access.nearest
         if self._held and isinstance(store, IndexedStore):
             await store.release_indexes(self._holder)
@@ -67,12 +72,12 @@ class IndexKeeper:
     async def _hold(self) -> None:
         store = self._access.nearest
         if isinstance(store, IndexedStore):
-            for type, paths in list(self._wanted.items()):
+            for type in self._wanted.keys() - self._held:
+                paths = self._wanted.get(type, ())
                 # Nothing is written for a type that has no data; a type without indexes may have had some.
-                there = store.declared(type) is not None and (paths or store.indexes(type))
-                if type not in self._held and there:
-                    await store.hold_indexes(type, paths, self._holder, _TTL_S)
+                if store.declared(type) is not None and (paths or store.indexes(type)):
                     self._held.add(type)
+                    await store.hold_indexes(type, paths, self._holder, _TTL_S)
 
     async def _tend(self) -> None:
         store = self._access.nearest

@@ -19,6 +19,7 @@ from tierfold.events import Subscription
 from tierfold.indexing import IndexKeeper
 from tierfold.links.link import CONNECT_S, Link
 from tierfold.links.runner import LinkServices
+from tierfold.live.hub import Hub
 from tierfold.model import Change
 from tierfold.repository import Repository
 from tierfold.status import LinkReport, Status, SyncReport
@@ -53,6 +54,7 @@ class DataLayer:
         self._link_list = _links(tiers, services)
         self.links: Mapping[str, Link] = MappingProxyType({link.name: link for link in self._link_list})
         self._access = Access(tiers, self._link_list, catalog.prefix)
+        self._hub = Hub(lambda: self._access.nearest)
         self._indexes = IndexKeeper(self._access, services.holder)
         self._repositories: dict[object, Repository[Any]] = {}
         self._stop = anyio.Event()
@@ -144,7 +146,7 @@ class DataLayer:
         while True:
             await anyio.sleep(_LOOK_EVERY_S)
             self._indexes.look_again()
-            if self._link_list or not all(each.closed for each in self._subscriptions):
+            if self._link_list or self._hub.is_busy or not all(each.closed for each in self._subscriptions):
                 for tier in self._tiers:
                     with suppress(StoreError):  # whoever reads or links meets it, too, and says so
                         tier.look()
@@ -178,7 +180,7 @@ class DataLayer:
         known = self._repositories.get(entity)
         if known is None:
             kind = self._catalog.kind(entity, self._access.holder)
-            known = self._repositories[entity] = Repository(kind, self._access, self._indexes.look_again)
+            known = self._repositories[entity] = Repository(kind, self._access, self._hub, self._indexes.look_again)
             if not isinstance(entity, str):
                 self._indexes.want(kind.declaration.name, kind.declaration.index)
         return known
@@ -220,6 +222,7 @@ class DataLayer:
     def _end_subscriptions(self) -> None:
         for subscription in list(self._subscriptions):
             subscription.close()
+        self._hub.close()
 
     # --- sync and status -----------------------------------------------------------------------------------------
 

@@ -20,9 +20,12 @@ from tierfold.entities.ids import not_an_id, split_id
 from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWriteError, ValidationError
 from tierfold.instants import datetime_of
+from tierfold.live.entity import LiveEntity
+from tierfold.live.hub import Hub
+from tierfold.live.snapshot import Live, Overflow
 from tierfold.model import ABSENT, ANY, Commit, Digest, Meta, Record, SegmentName, Stored, Write, Written
 from tierfold.queries.query import OnInvalid, Query
-from tierfold.queries.question import Where
+from tierfold.queries.question import Where, ask
 from tierfold.transactions.transaction import CURRENT
 from tierfold.upgrading import Upgrading
 
@@ -43,8 +46,9 @@ class Repository(Generic[T]):
     no tier that holds it can be reached. What was written here and waits for its partition is found all the same.
     """
 
-    def __init__(self, kind: EntityKind, access: Access, note_declared: Callable[[], None]) -> None:
+    def __init__(self, kind: EntityKind, access: Access, hub: Hub, note_declared: Callable[[], None]) -> None:
         """``note_declared`` is called when the type is in the catalog for certain."""
+        self._hub = hub
         self._note_declared = note_declared
         self._kind = kind
         self._access = access
@@ -190,9 +194,30 @@ class Repository(Generic[T]):
             QueryError: Something of it makes no sense for the type.
             ValidationError: A partition is no logical key.
         """
-        return Query(
-            self._kind, self._access, where, partitions=partitions, sort=sort, limit=limit, on_invalid=on_invalid
-        )
+        asked = ask(self._kind, where, partitions, sort, limit)
+        return Query(self._kind, self._access, self._hub, asked, on_invalid)
+
+    def observe(self, id: str, *, overflow: Overflow = "latest") -> Live[T | None]:
+        """One entity now, and again after every commit that changes it.
+
+        Raises:
+            ValidationError: ``id`` is no id.
+        """
+        return LiveEntity(self._kind, self._access, self._hub, id, overflow)
+
+    def observe_all(
+        self,
+        where: Where | None = None,
+        *,
+        partitions: Iterable[str] | None = None,
+        sort: Sequence[str] = (),
+        limit: int | None = None,
+        on_invalid: OnInvalid = "raise",
+        overflow: Overflow = "latest",
+    ) -> Live[list[T]]:
+        """The results of a query now, and again after every commit that changes them."""
+        query = self.query(where, partitions=partitions, sort=sort, limit=limit, on_invalid=on_invalid)
+        return query.observe(overflow=overflow)
 
     def indexes(self) -> Sequence[IndexStatus]:
         """The type's indexes in the nearest tier: being built, ready, or being dropped."""

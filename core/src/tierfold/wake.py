@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from threading import Lock
+from contextlib import suppress
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,10 +44,19 @@ class Waiter(ABC):
     """One task's wait, begun and ended in the thread of `home`."""
 
     home: Home
+    thread: int
 
     @abstractmethod
     def wake(self) -> None:
         """End the wait. Harmless when it has ended, or was cancelled."""
+
+    def wake_from_anywhere(self) -> None:
+        """The same, from any thread. Never raises."""
+        if self.thread == get_ident():
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                self.wake()
+        else:
+            self.home.call(self.wake)
 
     @abstractmethod
     async def wait(self) -> None:
@@ -80,9 +90,12 @@ def current_home() -> Home | None:
 class Signal:
     """Says "look again" to one task, from any thread. Any number of `set` before a `wait` returns count as one."""
 
+    __slots__ = ("_home", "_is_set", "_lock", "_waiter")
+
     def __init__(self) -> None:
         self._lock = Lock()
         self._is_set = False
+        self._home: Home | None = None
         self._waiter: Waiter | None = None
 
     def set(self) -> None:
@@ -90,17 +103,13 @@ class Signal:
         with self._lock:
             self._is_set = True
             waiter, self._waiter = self._waiter, None
-        if waiter is None:
-            return
-        if waiter.home == current_home():
-            waiter.wake()
-        else:
-            waiter.home.call(waiter.wake)
+        if waiter is not None:
+            waiter.wake_from_anywhere()
 
     async def wait(self) -> None:
         """Return when `set` was called since the last return, without suspending if it already was.
 
-        One task at a time. A cancelled wait leaves the signal as it is.
+        One task at a time, always of the same event loop. A cancelled wait leaves the signal as it is.
         """
         waiter = self._enter()
         if waiter is not None:
@@ -111,7 +120,7 @@ class Signal:
         self._is_set = False
 
     def _enter(self) -> Waiter | None:
-        home = current_home()
+        home = self._home = self._home or current_home()
         assert home is not None, "only a task of asyncio or trio can wait"
         with self._lock:
             assert self._waiter is None, "a signal wakes one task"
@@ -149,6 +158,7 @@ class _AsyncioHome(Home):
 class _AsyncioWaiter(Waiter):
     def __init__(self, home: _AsyncioHome) -> None:
         self.home = home
+        self.thread = get_ident()
         self._future: AsyncioFuture[None] = home.loop.create_future()
 
     def wake(self) -> None:
@@ -192,6 +202,7 @@ class _TrioWaiter(Waiter):
         from trio import Event
 
         self.home = home
+        self.thread = get_ident()
         self._event = Event()
 
     def wake(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pydantic
 import pytest
 from core.tests.entity_kinds import KINDS, value_of
+from core.tests.layer.test_layer_failures import Rules
 
 import tierfold
 from tierfold.entities.declaration import Declaration
@@ -88,14 +89,14 @@ async def test_all_kinds_of_one_name_share_the_same_entities(kind: str) -> None:
     [
         ({"partition": "{note}"}, "'{note}' in the code", "'{site}' in the store's catalog"),
         ({"id": "{note}"}, "'{note}' in the code", "None in the store's catalog"),
-        ({"conflict": "other"}, "'other version 1' in the code", "'lww version 1' in the store's catalog"),
+        ({"conflict": "of-mine"}, "'of-mine version 1' in the code", "'lww version 1' in the store's catalog"),
     ],
     ids=["partition", "id", "resolver"],
 )
 async def test_a_class_of_every_kind_that_contradicts_the_catalog_is_refused_with_both_sides(
     kind: str, keywords: dict[str, str], ours: str, theirs: str
 ) -> None:
-    async with tierfold.open("memory:") as data:
+    async with tierfold.open("memory:", plugins=[Rules()]) as data:
         thing = declared("Entity")
         await data.repo(thing).save(new(thing, "a"))
         with pytest.raises(tierfold.ConfigError) as caught:

@@ -501,13 +501,15 @@ async def test_what_a_program_holds_says_in_a_debugger_what_it_is() -> None:
         await things.save_many([Thing(n=n) for n in range(3)])
         query = things.query(partitions=["oslo"], limit=2)
         page = await query.page(size=1)
-        shown = [repr(each) for each in (data, data.links["remote"], things, query, things.query(ids=["oslo.x"]))]
+        shown = [
+            repr(each) for each in (data, data.links["remote"], things, query, things.query(tierfold.F.id == "oslo.x"))
+        ]
         assert shown == [
             "<DataLayer near -> remote, open>",
             "<Link near -> remote, failing: the server does not answer>",
             "<Repository of Thing, partition '{site}'>",
             "<Query of Thing, partitions oslo, limit 2>",
-            "<Query of Thing, 1 ids>",
+            "<Query of Thing, where {'id': {'$eq': 'oslo.x'}}>",
         ]
         assert repr(page) == "<Page of 1, more behind it, missing oslo>"
         assert repr(await things.query().page()).startswith("<Page of 3, the last, missing")

@@ -452,6 +452,20 @@ async def test_caches_in_front_have_it_at_the_end(tmp_path: Path) -> None:
         assert await things.get(old.id) is None
 
 
+async def test_observers_see_what_is_stored_in_one_emission() -> None:
+    async with tierfold.open("memory:") as data:
+        things = data.repo(Thing)
+        observer = things.observe_all()
+        async with data.transaction():
+            await things.save_many([Thing(n=1), Thing(n=2)])
+            assert (await anext(observer)).value == []
+            await things.save(Thing(n=3))
+        snapshot = await anext(observer)
+        assert sorted(thing.n for thing in snapshot.value) == [1, 2, 3]
+        assert len(snapshot.changes) == 3
+        assert snapshot.lagged == 0
+
+
 # --- the same as without -----------------------------------------------------------------------------------------
 
 IDS = st.sampled_from(["oslo.a", "oslo.b"])

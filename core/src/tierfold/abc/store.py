@@ -7,11 +7,23 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
-from tierfold.model import Change, Commit, Record, SegmentName, Write
+from tierfold.model import Change, ChangeKind, Commit, Origin, Record, SegmentName, Write
 
-__all__ = ["EntityStore", "Listener", "LocalStore", "Scanned"]
+__all__ = ["EntityStore", "Listener", "LocalStore", "RecordChange", "RecordListener", "Scanned"]
 
 Listener = Callable[[Sequence[Change]], None]
+
+
+class RecordChange(Struct, frozen=True, gc=False):
+    """One record changed. ``record`` is the version now, a tombstone too; of an evicted one the version let go of."""
+
+    kind: ChangeKind
+    segment: SegmentName
+    record: Record
+    origin: Origin
+
+
+RecordListener = Callable[[Sequence[RecordChange]], None]
 
 
 class Scanned(Struct, frozen=True, gc=False):
@@ -137,6 +149,10 @@ class LocalStore(EntityStore):
 
         The listener runs on whichever thread delivers the commit, and must neither block nor raise. Returns its end.
         """
+
+    @abstractmethod
+    def follow(self, listener: RecordListener) -> Callable[[], None]:
+        """S29: like `listen`, with the records as the commit left them, and without their ids taken apart."""
 
     @abstractmethod
     def notify(self, callback: Callable[[], None]) -> Callable[[], None]:

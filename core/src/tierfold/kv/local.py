@@ -9,7 +9,7 @@ from zlib import crc32
 
 from tierfold.abc.engine import Engine, ReadTransaction, WriteTransaction
 from tierfold.abc.indexed import IndexedStore, IndexHit, IndexPath, IndexStatus
-from tierfold.abc.store import Listener, Scanned
+from tierfold.abc.store import Listener, RecordListener, Scanned
 from tierfold.digest import Hasher
 from tierfold.errors import CorruptDataError, PayloadTooLargeError
 from tierfold.kv.told import Told
@@ -306,6 +306,9 @@ class EmbeddedStore(IndexedStore):
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         return self._told.listen(listener)
+
+    def follow(self, listener: RecordListener) -> Callable[[], None]:
+        return self._told.follow(listener)
 
     def notify(self, callback: Callable[[], None]) -> Callable[[], None]:
         return self._told.notify(callback)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from threading import RLock
 from typing import Any
 
-from tierfold.abc.store import Listener
+from tierfold.abc.store import Listener, RecordChange, RecordListener
 from tierfold.layout import FEED, SEGMENT_ROWS, UP, end_of
 from tierfold.model import Change, ChangeKind, Digest, Origin, Record, SegmentName, etag_of
 from tierfold.records.answering import changed_rows
@@ -25,7 +25,7 @@ class Told:
     def __init__(self, snapshot: Callable[[], AbstractContextManager[Reading]]) -> None:
         self._snapshot = snapshot
         self._lock = RLock()
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: tuple[RecordListener, ...] = ()
         self._callbacks: tuple[Callable[[], None], ...] = ()
         self._seq = 0
         self._presence = 0
@@ -33,6 +33,10 @@ class Told:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell ``listener`` of every change from now on."""
+        return self.follow(lambda changes: listener([_plain(change) for change in changes]))
+
+    def follow(self, listener: RecordListener) -> Callable[[], None]:
+        """The same with the records."""
         with self._lock:
             if not self._listeners:
                 self._notice()
@@ -99,7 +103,7 @@ class Told:
         self._seq = last
         self._tell(changes)
 
-    def _tell(self, changes: list[Change]) -> None:
+    def _tell(self, changes: list[RecordChange]) -> None:
         if changes:
             for listener in self._listeners:
                 listener(changes)
@@ -109,9 +113,9 @@ class Told:
             callback()
 
 
-def _changes_between(reading: Reading, first: int, last: int) -> list[Change]:
+def _changes_between(reading: Reading, first: int, last: int) -> list[RecordChange]:
     """Rows whose newest seq lies in the range; those rewritten since are told of with their later seq."""
-    found: list[tuple[int, Change]] = []
+    found: list[tuple[int, RecordChange]] = []
     for _, number in list(reading.txn.scan(FEED + first.to_bytes(8, "big"), end_of(FEED))):
         row = SEGMENT_ROWS.get(reading.txn, number)
         state = reading.find(SegmentName(row.type, row.partition)) if row else None
@@ -122,16 +126,21 @@ def _changes_between(reading: Reading, first: int, last: int) -> list[Change]:
     return [change for _, change in sorted(found, key=lambda pair: pair[0])]
 
 
-def _changes(moved: Moved, fresh: bool) -> list[Change]:
+def _changes(moved: Moved, fresh: bool) -> list[RecordChange]:
     """What a commit of this process changed; rows that it let go have no seq and are never known already."""
     name, origin = moved.name, moved.origin
     return [_change(name, origin, content, hash) for _, _, content, hash, _, _, _ in moved.entries if fresh or not hash]
 
 
-def _change(name: SegmentName, origin: Origin, content: bytes, hash: bytes) -> Change:
+def _change(name: SegmentName, origin: Origin, content: bytes, hash: bytes) -> RecordChange:
     record = Record(name.type, content, Digest(hash))
     if hash:
         kind: ChangeKind = "deleted" if record.deleted else "saved"
     else:
         kind = "evicted" if origin == "hydrate" else "deleted"
-    return Change(kind, name.type, record.id, name.partition, etag_of(hash), origin)
+    return RecordChange(kind, name, record, origin)
+
+
+def _plain(change: RecordChange) -> Change:
+    segment, record = change.segment, change.record
+    return Change(change.kind, segment.type, record.id, segment.partition, etag_of(record.hash), change.origin)

@@ -11,12 +11,13 @@ class Explanation(Struct, frozen=True):
     """How a query was answered: it was run to find out.
 
     Attributes:
-        index: The index that was read, as a path; None = all records of the partitions were gone through.
+        index: The index that was read, as a path; ``id`` = the condition names ids, and they were fetched; None = all
+            records of the partitions were gone through.
         order: ``index`` = results were found in their order, ``sorted`` = they were collected and sorted, ``stored`` =
             they came as they lie.
         scanned: Records that were looked at.
         returned: Results, the limit applied.
-        warning: What would make it faster, if anything.
+        warning: What would make it faster, or why an index that would is not used; None when nothing would.
     """
 
     index: str | None

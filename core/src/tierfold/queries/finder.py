@@ -6,12 +6,12 @@ a record that meets the condition throughout is found exactly once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from tierfold.abc.indexed import IndexedStore, IndexHit, IndexPath
 from tierfold.abc.store import LocalStore
-from tierfold.errors import QueryError
 from tierfold.model import Record, SegmentName
 from tierfold.wake import give_way
 from tierfold.where.bounds import Range
@@ -19,10 +19,15 @@ from tierfold.where.order import Key
 from tierfold.where.order_bytes import is_cut, value_of
 from tierfold.where.spans import Span, rest_of
 
-__all__ = ["Finder"]
+__all__ = ["Finder", "IndexDroppedError"]
 
 _ROWS_AT_ONCE: Final = 2_000
 _HITS_AT_ONCE: Final = 1_000
+_FEWEST_AT_ONCE: Final = 16
+
+
+class IndexDroppedError(Exception):
+    """An index was dropped while it was read: search anew. Never an error for users."""
 
 
 class Finder:
@@ -41,46 +46,50 @@ class Finder:
         self.scanned = 0
 
     async def lying(
-        self, store: LocalStore, segment: SegmentName, after: str | None, *, back: bool
-    ) -> AsyncIterator[Record]:
-        """Those of one segment as they lie, behind the id ``after``."""
+        self, store: LocalStore, segment: SegmentName, after: str | None, *, first: int, back: bool
+    ) -> AsyncGenerator[Sequence[Record]]:
+        """Those of one segment as they lie, behind the id ``after``, in runs. ``first``: how many are likely wanted."""
         key: bytes | None = b"" if after is None else store.record_key(self._type, after)
+        limit = min(max(first, _FEWEST_AT_ONCE), _ROWS_AT_ONCE)
         while key is not None:
-            part = store.scan_live(segment, key, _ROWS_AT_ONCE, self._matches, back=back)
+            part = store.scan_live(segment, key, limit, self._matches, back=back)
             self.scanned += part.rows
-            for record in part.records:
-                yield record
-            key = part.after
+            key, limit = part.after, _ROWS_AT_ONCE
+            if part.records:
+                yield part.records
             if key is not None:
                 await give_way()
 
     async def indexed(
         self, store: IndexedStore, path: IndexPath, steps: Sequence[Span], *, exact: bool, first: int
-    ) -> AsyncIterator[tuple[bytes, Record]]:
-        """Those in parts of an index, in its order, each with its value as order bytes.
+    ) -> AsyncGenerator[Sequence[IndexHit]]:
+        """Hits on those in parts of an index, in its order, in runs.
 
         Args:
             exact: All that is found there meets the condition.
             first: How many are likely wanted.
         """
-        limit = min(max(first, 16), _HITS_AT_ONCE)
+        limit = min(max(first, _FEWEST_AT_ONCE), _HITS_AT_ONCE)
         todo = list(reversed(steps))
         while todo:
             step = todo.pop()
             hits = self._hits(store, path, step, limit)
-            for hit in hits:
-                if self._contains(hit.segment) and (exact or self._matches(hit.record.content)):
-                    yield value_of(hit.key), hit.record
+            found = [hit for hit in hits if self._contains(hit.segment)]
+            if not exact:
+                found = [hit for hit in found if self._matches(hit.record.content)]
             if len(hits) == limit:
                 last = hits[-1].key
                 todo += reversed(rest_of(step, last, value_of(last)))
                 limit = _HITS_AT_ONCE
+            if found:
+                yield found
+            if todo:
                 await give_way()
 
     def _hits(self, store: IndexedStore, path: IndexPath, step: Span, limit: int) -> Sequence[IndexHit]:
         hits = store.index_hits(self._type, path, step.low, step.high, limit, back=step.back, ids_back=step.ids_back)
         if hits is None:
-            raise _dropped(path)
+            raise IndexDroppedError
         self.scanned += len(hits)
         return hits
 
@@ -94,22 +103,27 @@ class Finder:
         exact: bool,
         first: int,
         back: bool,
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Sequence[Record]]:
         """Like `indexed`, in the very order of ``key``: values too long for an index are ordered here."""
         alike: list[Record] = []
         shared = b""
-        async for value, record in self.indexed(store, path, steps, exact=exact, first=first):
-            if alike and value != shared:
-                for each in sorted(alike, key=key, reverse=back):
-                    yield each
-                alike = []
-            if is_cut(value):
-                alike.append(record)
-                shared = value
-            else:
-                yield record
-        for each in sorted(alike, key=key, reverse=back):
-            yield each
+        async with aclosing(self.indexed(store, path, steps, exact=exact, first=first)) as runs:
+            async for hits in runs:
+                run: list[Record] = []
+                for hit in hits:
+                    value = value_of(hit.key)
+                    if alike and value != shared:
+                        run += sorted(alike, key=key, reverse=back)
+                        alike = []
+                    if is_cut(value):
+                        alike.append(hit.record)
+                        shared = value
+                    else:
+                        run.append(hit.record)
+                if run:
+                    yield run
+        if alike:
+            yield sorted(alike, key=key, reverse=back)
 
     def count(self, store: IndexedStore, path: IndexPath, ranges: Sequence[Range], limit: int | None = None) -> int:
         """How many entries of an index lie in ranges, counted up to ``limit`` in each."""
@@ -117,10 +131,6 @@ class Finder:
         for low, high in ranges:
             found = store.index_count(self._type, path, low, high, limit)
             if found is None:
-                raise _dropped(path)
+                raise IndexDroppedError
             total += found
         return total
-
-
-def _dropped(path: IndexPath) -> QueryError:
-    return QueryError(f"the index on {'.'.join(path)} was dropped while it was read; ask again")

@@ -60,4 +60,4 @@ class Ordering:
     def cursor(self, digest: bytes, record: Record, offset: int) -> Cursor:
         """A cursor that names the record."""
         values = self.values(record) if self.fields else ()
-        return Cursor(digest, tuple(map(str, self.fields)), values, split_id(record.id)[0], record.id, offset)
+        return Cursor(digest, self.fields, values, split_id(record.id)[0], record.id, offset)

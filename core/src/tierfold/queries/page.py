@@ -52,4 +52,6 @@ class Page(Sequence[T]):
         return iter(self.items)
 
     def __repr__(self) -> str:
-        return f"<Page of {len(self.items)}{', more behind it' if self.next else ''}>"
+        more = ", more behind it" if self.next else ", the last"
+        missing = f", missing {', '.join(self.missing)}" if self.missing else ""
+        return f"<Page of {len(self.items)}{more}{missing}>"

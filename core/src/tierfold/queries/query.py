@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Generic, Literal, TypeVar
 
 from tierfold.access import Access
 from tierfold.arguments import check_at_least_one, given
 from tierfold.catalog import EntityKind
 from tierfold.errors import QueryError, ValidationError
+from tierfold.live.hub import Hub
+from tierfold.live.query import LiveQuery
+from tierfold.live.snapshot import Live, Overflow
 from tierfold.model import Record
 from tierfold.queries.explanation import Explanation
 from tierfold.queries.page import Page
-from tierfold.queries.question import Question, Where, ask
+from tierfold.queries.question import Question
 from tierfold.queries.search import Search
+from tierfold.queries.stream import Stream
 from tierfold.where.cursor import Cursor, open_cursor, seal_cursor
 from tierfold.where.mango import to_mango
 from tierfold.where.tree import EVERYTHING
@@ -37,20 +41,11 @@ class Query(Generic[T]):
     """
 
     def __init__(
-        self,
-        kind: EntityKind,
-        access: Access,
-        where: Where | None,
-        *,
-        partitions: Iterable[str] | None,
-        sort: Sequence[str],
-        limit: int | None,
-        on_invalid: OnInvalid,
+        self, kind: EntityKind, access: Access, hub: Hub, question: Question, on_invalid: OnInvalid = "raise"
     ) -> None:
         if on_invalid not in ("raise", "skip"):
             raise QueryError(f"on_invalid is 'raise' or 'skip', not {on_invalid!r}")
-        self._kind, self._access = kind, access
-        self._question: Question = ask(kind, where, partitions, sort, limit)
+        self._kind, self._access, self._hub, self._question = kind, access, hub, question
         self._load: Callable[[Record], T] = kind.adapter.load
         self._skips = on_invalid == "skip"
 
@@ -67,27 +62,21 @@ class Query(Generic[T]):
             said.append(f"limit {asked.limit}")
         return ", ".join(said) + ">"
 
-    async def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncIterator[T]:
         """Stream in bounded memory.
 
         Raises:
             PartitionUnavailableError: A partition cannot be reached; what came before it was given.
         """
-        start: Cursor | None = None
-        size = DEFAULT_PAGE
-        while True:
-            search = self._search()
-            plan = await search.plan(start)
-            if not plan.in_order:
-                size = _SORTED_AT_ONCE
-            page = await self._page(search, start, size, back=False)
-            for item in page.items:
-                yield item
-            for error in search.scope.missing.values():
-                raise error
-            if page.next is None:
-                return
-            start = open_cursor(page.next, self._question.digest)
+        return Stream(self._turn)
+
+    async def _turn(self, start: Cursor | None) -> tuple[Sequence[T], Cursor | None, Exception | None]:
+        """Some entities of a stream, where it goes on, and what must be raised behind them."""
+        search = self._search()
+        plan = await search.plan(start)
+        page = await self._page(search, start, DEFAULT_PAGE if plan.in_order else _SORTED_AT_ONCE, back=False)
+        error = next(iter(search.scope.missing.values()), None)
+        return page.items, None if page.next is None else open_cursor(page.next, self._question.digest), error
 
     async def all(self) -> list[T]:
         """Every entity at once."""
@@ -128,7 +117,7 @@ class Query(Generic[T]):
     async def explain(self) -> Explanation:
         """How the query is answered. It is run for that, up to its limit."""
         search, start = self._search(), None
-        plan = await search.plan(None)
+        plan, hindrance = await search.plan(None), search.hindrance
         scanned = returned = 0
         while True:
             page = await self._page(search, start, _SORTED_AT_ONCE, back=False)
@@ -137,10 +126,19 @@ class Query(Generic[T]):
                 break
             start = open_cursor(page.next, self._question.digest)
             search = self._search()
-        index = None if plan.index is None else ".".join(plan.index)
+        index = "id" if search.ids is not None else None if plan.index is None else ".".join(plan.index)
         order = "sorted" if not plan.in_order else "stored" if index is None else "index"
-        warning = None if index is not None or (self._question.condition == EVERYTHING and not plan.order) else _SCAN
-        return Explanation(index, order, scanned, returned, warning)
+        is_scan = index is None and (self._question.condition != EVERYTHING or bool(plan.order))
+        return Explanation(index, order, scanned, returned, f"a full scan: {hindrance or _ADVICE}" if is_scan else None)
+
+    def observe(self, *, overflow: Overflow = "latest") -> Live[list[T]]:
+        """The results now, and again after every commit that changes them.
+
+        Args:
+            overflow: What becomes of commits that nobody takes in time: ``latest`` = they are summed up in one
+                snapshot, ``buffer(n)`` = only what is more than n, ``error`` = more than 1,000 end it.
+        """
+        return LiveQuery(self._kind, self._access, self._hub, self._question, overflow, skips=self._skips)
 
     def _search(self) -> Search:
         return Search(self._kind, self._access, self._question)
@@ -185,4 +183,4 @@ class Query(Generic[T]):
         return items, len(records) - len(items)
 
 
-_SCAN: Final = "a full scan: declare an index on a field of the condition or the order"
+_ADVICE: Final = "declare an index on a field of the condition or the order"

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tierfold.arguments import check_at_least_one, given, listed_texts
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import check_key
+from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.errors import QueryError
 from tierfold.where.mango import from_mango, to_mango
 from tierfold.where.sorting import SortField, parse_sort
@@ -61,7 +62,7 @@ def ask(
     condition = stored.condition(where)
     order = tuple(stored.field(field) for field in parse_sort(listed_texts(sort, "sort")))
     type, prefix = kind.declaration.name, kind.prefix
-    said = (type, prefix, to_mango(condition), checked, [str(field) for field in order])
+    said = (type, prefix, to_mango(condition), checked, order)
     return Question(type, prefix, condition, checked, order, limit, _digest(said))
 
 
@@ -75,6 +76,7 @@ class _Names:
     def __init__(self, kind: EntityKind) -> None:
         self._type = kind.declaration.name
         self._stored_name = kind.adapter.stored_name
+        self._is_raw = kind.adapter.names is None
 
     def condition(self, where: Where | None) -> Expression:
         if where is None:
@@ -102,6 +104,8 @@ class _Names:
 
     def _path(self, path: Path) -> Path:
         """The longest declared beginning is renamed; behind it come members that no class declares."""
+        if self._is_raw or (len(path) == 1 and path[0] in SYSTEM_FIELDS):
+            return path
         for length in range(len(path), 0, -1):
             if not any("." in name for name in path[:length]):
                 found = self._stored_name(".".join(path[:length]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from tierfold.abc.store import LocalStore
 from tierfold.access import Access
@@ -50,7 +50,7 @@ class Scope:
             elif held:
                 self._held.add(key)
 
-    async def arriving(self, keys: Sequence[str]) -> AsyncIterator[str]:
+    async def arriving(self, keys: Sequence[str]) -> AsyncGenerator[str]:
         """Keys one by one, each brought down; in runs that grow, so that a page soon full brings little for nothing."""
         start, length = 0, 1
         while start < len(keys):

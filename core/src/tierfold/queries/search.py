@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 
 from msgspec.structs import replace
 
 from tierfold.abc.indexed import IndexedStore, IndexPath, IndexStatus
+from tierfold.abc.store import RecordChange
 from tierfold.access import Access
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import split_id
 from tierfold.errors import ValidationError
 from tierfold.model import Digest, Record, SegmentName
-from tierfold.queries.finder import Finder
+from tierfold.queries.finder import Finder, IndexDroppedError
 from tierfold.queries.ordering import Ordering
 from tierfold.queries.question import Question, ids_in
 from tierfold.queries.scope import Scope
@@ -24,12 +25,13 @@ from tierfold.where.lens import Lens
 from tierfold.where.matching import matcher
 from tierfold.where.order import Key
 from tierfold.where.plan import FEW, Plan, choose, scan_plan
-from tierfold.where.sorting import parse_sort
+from tierfold.where.sorting import SortField
 from tierfold.where.spans import spans, start_in
 from tierfold.where.tree import EVERYTHING, Path, paths_of
 
 __all__ = ["Search"]
 
+_ALL: Final = 1 << 30
 _SPARE: Final = 1_000
 """So many more records than wanted are collected before the last of them are let go."""
 
@@ -40,14 +42,17 @@ class Search:
     Attributes:
         scope: The partitions it reads; set when it begins.
         order: What the results are ordered by, likewise; empty = as they lie.
+        ids: The only ids that can meet the condition, where it names them: they are fetched, whatever the indexes.
+        hindrance: Why an index that would help is not used.
     """
 
     def __init__(self, kind: EntityKind, access: Access, question: Question) -> None:
         self._access, self._question = access, question
         self._upgrade, self._schema = kind.adapter.upgrade, kind.declaration.schema
-        self._ids = ids_in(question.condition)
+        self.ids = ids_in(question.condition)
         self._store = access.searched(question.type)
         self._plan: Plan | None = None
+        self.hindrance: str | None = None
         self.scope: Scope
         self.order: Ordering
         self._finder: Finder
@@ -59,32 +64,47 @@ class Search:
 
     async def find(self, start: Cursor | None, want: int, *, back: bool) -> list[Record]:
         """Up to ``want`` records behind ``start``, or before it with ``back``; those nearest to it come first."""
-        plan = self._plan or await self.plan(start)
+        while True:
+            plan = self._plan or await self.plan(start)
+            try:
+                return await self._find(plan, start, want, back=back)
+            except IndexDroppedError:
+                self._plan = None
+
+    async def _find(self, plan: Plan, start: Cursor | None, want: int, *, back: bool) -> list[Record]:
         first = None if start is None else self.order.at(start)
-        stream: AsyncGenerator[Record]
+        runs: AsyncGenerator[Sequence[Record]]
         if plan.index is not None and plan.in_order:
-            stream = self._by_index(plan, plan.index, start, first, want, back=back)
+            runs = self._by_index(plan, plan.index, start, first, want, back=back)
         elif plan.in_order:
-            stream = self._lying(start, back=back)
+            runs = self._lying(start, want, back=back)
         else:
-            stream = self._sorted(plan, first, want, back=back)
+            runs = self._sorted(plan, first, want, back=back)
         found: list[Record] = []
-        async with aclosing(stream):
-            async for record in stream:
-                found.append(record)
+        async with aclosing(runs):
+            async for run in runs:
+                found += run
                 if len(found) >= want:
                     break
-        return found
+        return found[:want]
 
     async def count(self) -> int:
         """How many records meet the condition, whatever the limit."""
-        plan = await self.plan()
+        while True:
+            plan = await self.plan()
+            try:
+                return await self._count(plan)
+            except IndexDroppedError:
+                continue
+
+    async def _count(self, plan: Plan) -> int:
         store = self._store
         if plan.index is not None and plan.exact and isinstance(store, IndexedStore) and self._is_whole():
             return self._finder.count(store, plan.index, plan.ranges)
         total = 0
-        async for _ in self._candidates(plan, FEW):
-            total += 1
+        async with aclosing(self._candidates(plan, FEW)) as runs:
+            async for run in runs:
+                total += len(run)
         return total
 
     def _is_whole(self) -> bool:
@@ -101,23 +121,35 @@ class Search:
         """Decide how to search, and bring down what must be here for that."""
         question = self._question
         self.scope = await self._find_scope()
-        self._finder = Finder(question.type, self._matches(), self._contains)
-        order = question.order if start is None else parse_sort(start.order)
-        if self._ids is not None:
-            plan = replace(scan_plan(order), in_order=False)
-        elif start is not None and not order:
-            plan = scan_plan(())
-        else:
-            ready = await self._usable()
-            plan = choose(question.condition, order, ready, self._estimate, may_order=start is None)
+        self._meets = self._matches()
+        self._finder = Finder(question.type, self._meets, self._contains)
+        order = question.order if start is None else start.order
+        while True:
+            try:
+                plan = await self._choose(start, order)
+                break
+            except IndexDroppedError:
+                continue
         self.order = Ordering(plan.order, self._payload_of(), self._record_key)
         self._plan = plan
         return plan
 
+    def concerns(self, change: RecordChange) -> bool:
+        """Whether a live record is one of those that the question asks for. Asked after `find`."""
+        return self._contains(change.segment) and self._meets(change.record.content)
+
+    async def _choose(self, start: Cursor | None, order: tuple[SortField, ...]) -> Plan:
+        if self.ids is not None:
+            return replace(scan_plan(order), in_order=False)
+        if start is not None and not order:
+            return scan_plan(())
+        ready = await self._usable()
+        return choose(self._question.condition, order, ready, self._estimate, may_order=start is None)
+
     async def _find_scope(self) -> Scope:
         keys, all_known = self._question.partitions, True
-        if self._ids is not None:
-            asked = {key for key in map(_key_of_id, self._ids) if key is not None}
+        if self.ids is not None:
+            asked = {key for key in map(_key_of_id, self.ids) if key is not None}
             keys = tuple(sorted(asked if keys is None else asked.intersection(keys)))
         elif keys is None:
             segments, all_known = await self._segments()
@@ -137,16 +169,31 @@ class Search:
         store = self._store
         if not isinstance(store, IndexedStore):
             return set()
-        indexes = store.indexes(self._question.type)
-        usable = {index.path for index in indexes if index.state == "ready" and self._fits(index)}
+        asked = {*paths_of(self._question.condition), *[field.path for field in self._question.order]}
+        indexes = [index for index in store.indexes(self._question.type) if index.state != "dropping"]
+        hindrances = {index.path: self._hindrance(index) for index in indexes}
+        usable = {path for path, hindrance in hindrances.items() if hindrance is None}
+        said = [hindrance for path, hindrance in hindrances.items() if hindrance is not None and path in asked]
+        self.hindrance = said[0] if said else None
         if usable and not store.holds_all():
             await self.scope.bring(self.scope.keys)
             if self.scope.missing:
+                self.hindrance = "an index needs every partition here, and some cannot be reached"
                 return set()
         return usable
 
-    def _fits(self, index: IndexStatus) -> bool:
-        return self._upgrade is None or all(schema >= self._schema for schema in index.entries)
+    def _hindrance(self, index: IndexStatus) -> str | None:
+        """Why an index cannot be used, if so."""
+        name = ".".join(index.path)
+        if index.state != "ready":
+            return f"the index on {name} is still being built"
+        older = sum(count for schema, count in index.entries.items() if schema < self._schema)
+        if self._upgrade is None or not older:
+            return None
+        return (
+            f"the index on {name} has {older} entities as they were before schema {self._schema}; "
+            "it is used again once they are saved"
+        )
 
     def _estimate(self, path: Path, ranges: Sequence[Range]) -> int:
         assert isinstance(self._store, IndexedStore), "it has indexes"
@@ -188,68 +235,81 @@ class Search:
 
     async def _by_index(
         self, plan: Plan, path: IndexPath, start: Cursor | None, first: Key | None, want: int, *, back: bool
-    ) -> AsyncGenerator[Record]:
+    ) -> AsyncGenerator[Sequence[Record]]:
         assert isinstance(self._store, IndexedStore), "it has indexes"
         (field,) = plan.order
         steps = spans(plan.ranges, descending=field.descending, backward=back)
         if start is not None:
             steps = start_in(steps, start.values[0], start.id)
-        key = self.order.key
-        behind = first is None
-        async for record in self._finder.ordered(
-            self._store, path, steps, key, exact=plan.exact, first=want, back=back
-        ):
-            behind = behind or first is None or _is_behind(key(record), first, back=back)
-            if behind:
-                yield record
+        key, store = self.order.key, self._store
+        async with aclosing(
+            self._finder.ordered(store, path, steps, key, exact=plan.exact, first=want, back=back)
+        ) as runs:
+            async for run in runs:
+                kept = run
+                if first is not None:
+                    kept = run[_first_behind(run, key, first, back=back) :]
+                    first = None if kept else first
+                if kept:
+                    yield kept
 
-    async def _lying(self, start: Cursor | None, *, back: bool) -> AsyncGenerator[Record]:
+    async def _lying(self, start: Cursor | None, want: int, *, back: bool) -> AsyncGenerator[Sequence[Record]]:
         keys = [key for key in self.scope.keys if start is None or (key <= start.key if back else key >= start.key)]
-        async for key in self.scope.arriving(keys[::-1] if back else keys):
-            after = start.id if start is not None and key == start.key else None
-            store, segment = self.scope.store(key), self.scope.segment(key)
-            async for record in self._finder.lying(store, segment, after, back=back):
-                yield record
+        async with aclosing(self.scope.arriving(keys[::-1] if back else keys)) as arriving:
+            async for key in arriving:
+                after = start.id if start is not None and key == start.key else None
+                store, segment = self.scope.store(key), self.scope.segment(key)
+                async with aclosing(self._finder.lying(store, segment, after, first=want, back=back)) as runs:
+                    async for run in runs:
+                        yield run
 
-    async def _sorted(self, plan: Plan, first: Key | None, want: int, *, back: bool) -> AsyncGenerator[Record]:
-        """Go through all candidates and keep the first ``want`` behind the start."""
+    async def _sorted(
+        self, plan: Plan, first: Key | None, want: int, *, back: bool
+    ) -> AsyncGenerator[Sequence[Record]]:
+        """Go through all candidates and give the first ``want`` behind the start."""
         kept: list[tuple[Key, Record]] = []
-        async for record in self._candidates(plan, want):
-            key = self.order.key(record)
-            if first is None or _is_behind(key, first, back=back):
-                kept.append((key, record))
+        key = self.order.key
+        async with aclosing(self._candidates(plan, _ALL)) as runs:
+            async for run in runs:
+                pairs = [(key(record), record) for record in run]
+                kept += pairs if first is None else [pair for pair in pairs if _is_behind(pair[0], first, back=back)]
                 if len(kept) >= 2 * want + _SPARE:
                     kept = _first(kept, want, back=back)
-        for _, record in _first(kept, want, back=back):
-            yield record
+        yield [record for _, record in _first(kept, want, back=back)]
 
-    async def _candidates(self, plan: Plan, want: int) -> AsyncGenerator[Record]:
+    async def _candidates(self, plan: Plan, first: int) -> AsyncGenerator[Sequence[Record]]:
         """Every record that meets the condition, in no order."""
-        if self._ids is not None:
-            async for record in self._by_ids(self._ids):
-                yield record
+        if self.ids is not None:
+            async with aclosing(self._by_ids(self.ids)) as runs:
+                async for run in runs:
+                    yield run
         elif plan.index is not None and isinstance(self._store, IndexedStore):
             steps = spans(plan.ranges, descending=False, backward=False)
-            async for _, record in self._finder.indexed(self._store, plan.index, steps, exact=plan.exact, first=want):
-                yield record
+            found = self._finder.indexed(self._store, plan.index, steps, exact=plan.exact, first=first)
+            async with aclosing(found) as hits:
+                async for some in hits:
+                    yield [hit.record for hit in some]
         else:
-            async for record in self._lying(None, back=False):
-                yield record
+            async with aclosing(self._lying(None, first, back=False)) as runs:
+                async for run in runs:
+                    yield run
 
-    async def _by_ids(self, ids: Sequence[str]) -> AsyncGenerator[Record]:
+    async def _by_ids(self, ids: Sequence[str]) -> AsyncGenerator[Sequence[Record]]:
         by_key: dict[str, set[str]] = {}
         for id in ids:
             key = _key_of_id(id)
             if key is not None:
                 by_key.setdefault(key, set()).add(id)
-        matches = self._matches()
-        async for key in self.scope.arriving(self.scope.keys):
-            store, segment = self.scope.store(key), self.scope.segment(key)
-            for id in by_key[key]:
-                record = store.find_held(segment, id)
-                self._finder.scanned += 1
-                if record is not None and not record.deleted and matches(record.content):
-                    yield record
+        async with aclosing(self.scope.arriving(self.scope.keys)) as arriving:
+            async for key in arriving:
+                yield self._held(key, by_key[key])
+
+    def _held(self, key: str, ids: Iterable[str]) -> list[Record]:
+        store, segment = self.scope.store(key), self.scope.segment(key)
+        records = [store.find_held(segment, id) for id in ids]
+        self._finder.scanned += len(records)
+        live = [record for record in records if record is not None and not record.deleted]
+        return [record for record in live if self._meets(record.content)]
 
 
 def _always(content: bytes) -> bool:
@@ -265,6 +325,12 @@ def _key_of_id(id: str) -> str | None:
 
 def _is_behind(key: Key, first: Key, *, back: bool) -> bool:
     return key < first if back else key > first
+
+
+def _first_behind(records: Sequence[Record], key: Callable[[Record], Key], first: Key, *, back: bool) -> int:
+    """Number of the first record behind a place; those after it are, too."""
+    behind = (number for number, record in enumerate(records) if _is_behind(key(record), first, back=back))
+    return next(behind, len(records))
 
 
 def _first(kept: list[tuple[Key, Record]], want: int, *, back: bool) -> list[tuple[Key, Record]]:

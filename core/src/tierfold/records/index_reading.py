@@ -10,7 +10,7 @@ from zlib import crc32
 from tierfold.abc.engine import ReadTransaction
 from tierfold.abc.indexed import IndexHit, IndexPath, IndexState, IndexStatus
 from tierfold.errors import CorruptDataError
-from tierfold.layout import INDEX_ENTRY, INDEX_ROWS, LOCAL_SIZE, RECORD, RESIDUE, end_of
+from tierfold.layout import ID_START, INDEX_ENTRY, INDEX_ROWS, LOCAL_SIZE, RECORD, RESIDUE, end_of
 from tierfold.model import Digest, Record
 from tierfold.records.snapshot import Snapshot
 from tierfold.where.order_bytes import value_of
@@ -65,10 +65,11 @@ def hits(
         place = entry[start:]
         segment = place[skipped:]
         hashing = begin_key()
-        hashing.update(place[len(value_of(place)) : skipped])
+        id = place[len(value_of(place)) : skipped]
+        hashing.update(id)
         key = RECORD + segment + hashing.digest()
         row = get(key)
-        if row is None or crc32(row, crc32(key)) != RESIDUE:
+        if row is None or crc32(row, crc32(key)) != RESIDUE or not row.startswith(id, ID_START):
             raise CorruptDataError(f"index entry {entry.hex()} has no sound row")
         record = Record(type, row[LOCAL_SIZE:-4], Digest(row[LOCAL_SIZE - 16 : LOCAL_SIZE]))
         found.append(IndexHit(place, reading.segment_name(segment), record))

@@ -108,7 +108,8 @@ class TendIndexesUnit:
     def _build(self, session: WriteSession, number: bytes, row: IndexRow) -> bool:
         indexes = TypeIndexes([(number, row)])
         room, at = self._limit, row.built_to
-        for segment, segment_row in self._segments(session, at[:4]):
+        resumed = at[:4]
+        for segment, segment_row in self._segments(session, resumed):
             if segment_row.type == row.type:
                 after = at[4:] if at[:4] == segment else b""
                 records = _records(session, segment, after, room)
@@ -117,7 +118,7 @@ class TendIndexesUnit:
                 room -= len(records)
                 if records:
                     at = segment + records[-1][0]
-            room -= 1
+            room -= segment != resumed  # or a limit of one would never leave it
             if room <= 0:
                 row.built_to = at if at[:4] == segment else segment
                 session.save_index_progress(number, row)

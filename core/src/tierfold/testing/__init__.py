@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tierfold.testing.engines import DurableEngineSuite, EngineSuite
     from tierfold.testing.fakes import FakeClock, fake_context, seeded_bytes
     from tierfold.testing.faults import FailNthCall, Fault, FlakyStore, SlowStore, faulty
+    from tierfold.testing.indexes import IndexedStoreSuite
     from tierfold.testing.keys import KeyStrategySuite
     from tierfold.testing.nearers import NearerStoreSuite
     from tierfold.testing.stores import EntityStoreSuite, LocalStoreSuite
@@ -24,6 +25,7 @@ _HOME: Final = {
     "engines": ("DurableEngineSuite", "EngineSuite"),
     "fakes": ("FakeClock", "fake_context", "seeded_bytes"),
     "faults": ("FailNthCall", "Fault", "FlakyStore", "SlowStore", "faulty"),
+    "indexes": ("IndexedStoreSuite",),
     "keys": ("KeyStrategySuite",),
     "nearers": ("NearerStoreSuite",),
     "stores": ("EntityStoreSuite", "LocalStoreSuite"),
@@ -42,6 +44,7 @@ __all__ = [
     "FakeClock",
     "Fault",
     "FlakyStore",
+    "IndexedStoreSuite",
     "KeyStrategySuite",
     "LocalStoreSuite",
     "NearerStoreSuite",

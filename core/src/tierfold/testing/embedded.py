@@ -20,9 +20,10 @@ from tierfold.layout import RECORD, open_row, pack_row
 from tierfold.model import ABSENT, Change, Record
 from tierfold.specs import OpenContext
 from tierfold.testing.fakes import FakeClock, fake_context
+from tierfold.testing.indexes import IndexedStoreSuite, document, hits, tend
 from tierfold.testing.nearers import NearerStoreSuite, attach
 from tierfold.testing.samples import OSLO, PARTITION, foreign, put, register, remove
-from tierfold.testing.stores import LocalStoreSuite, written
+from tierfold.testing.stores import written
 from tierfold.testing.syncables import changed, roots_of
 
 __all__ = ["DurableStoreSuite", "EmbeddedStoreSuite", "flip_bit"]
@@ -49,7 +50,7 @@ def plant(engine: Engine, record: Record, id: str) -> None:
     txn.commit()
 
 
-class EmbeddedStoreSuite(LocalStoreSuite, NearerStoreSuite, defines=True):
+class EmbeddedStoreSuite(IndexedStoreSuite, NearerStoreSuite, defines=True):
     """All suites of stores for `tierfold.kv` on one engine."""
 
     @abstractmethod
@@ -125,6 +126,18 @@ class DurableStoreSuite(EmbeddedStoreSuite, defines=True):
                 peers, view = await store.peers(), await store.view(PARTITION)
                 seen.append((await store.identity(), rows, await store.declarations(), peers, view))
         assert seen[0] == seen[1]
+
+    async def test_an_index_survives_reopening_in_the_middle_of_being_built(
+        self, tmp_path: Path, context: OpenContext
+    ) -> None:
+        """I3: it is gone on with."""
+        async with self.open_store(tmp_path / "store", context) as store:
+            await store.write([document(f"oslo.{number}", number) for number in range(9)])
+            await store.hold_indexes("Thing", [("n",)], b"one program", 100)
+            assert await store.tend_indexes(4)
+        async with self.open_store(tmp_path / "store", context) as store:
+            await tend(store, 4)
+            assert len(hits(store)) == 9
 
     async def test_an_upstream_that_was_only_expected_is_forgotten(self, tmp_path: Path, context: OpenContext) -> None:
         """N21, S12: the next program that opens the store alone has all there is."""

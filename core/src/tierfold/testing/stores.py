@@ -416,6 +416,10 @@ class EntityStoreSuite(Suite, ABC, defines=True):
         assert await store.declarations() == {"Thing": b"first", "Other": b""}
 
 
+def _is_behind(key: bytes, start: bytes, back: bool) -> bool:
+    return key < start if back else key > start
+
+
 class LocalStoreSuite(EntityStoreSuite, defines=True):
     """What is asked of a `LocalStore` beyond."""
 
@@ -573,6 +577,64 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
         await store.write([put("rome.1", segment=ROME)])
         assert sorted(store.segments()) == [OSLO, ROME]
 
+    async def test_a_store_without_upstream_holds_every_partition(self, store: LocalStore) -> None:
+        """S26: there is nobody else who could."""
+        await store.write([put("oslo.1")])
+        assert store.holds_all()
+
+    @pytest.mark.parametrize("back", [False, True])
+    async def test_live_records_are_looked_through_in_the_order_of_pages(self, store: LocalStore, back: bool) -> None:
+        """S27: the accepted ones among the next rows, and where to go on; or the other way round."""
+        await store.write([put(f"oslo.{number}", b"%d" % (number % 3)) for number in range(20)])
+        await store.write([remove("oslo.0"), remove("oslo.7")])
+        wanted = [record for record in store.page(OSLO, None, 100) if record.payload != b"1"]
+        for limit in (1, 2, 7, 19, 20, 21):
+            found: list[Record] = []
+            rows, after = 0, b""
+            while True:
+                part = store.scan_live(OSLO, after, limit, lambda content: content[-1:] != b"1", back=back)
+                found += part.records
+                rows += part.rows
+                assert part.rows <= limit
+                if part.after is None:
+                    break
+                after = part.after
+            assert (found, rows) == (wanted[::-1] if back else wanted, 20)
+
+    async def test_nothing_is_looked_through_where_nothing_was_written(self, store: LocalStore) -> None:
+        """S27: a segment that was never written to has no rows."""
+        part = store.scan_live(ROME, b"", 10, lambda content: True)
+        assert (part.records, part.after, part.rows) == ((), None, 0)
+
+    @pytest.mark.parametrize("back", [False, True])
+    async def test_looking_through_begins_behind_any_id(self, store: LocalStore, back: bool) -> None:
+        """S27, S28: also behind one that does not exist."""
+        await store.write([put(f"oslo.{number}") for number in range(20)])
+        every = store.page(OSLO, None, 100)
+        for id in ["oslo.3", "oslo.19", "oslo.none"]:
+            key = store.record_key("Thing", id)
+            behind = [record for record in every if _is_behind(store.record_key("Thing", record.id), key, back)]
+            part = store.scan_live(OSLO, key, 100, lambda content: True, back=back)
+            assert list(part.records) == (behind[::-1] if back else behind)
+
+    async def test_what_the_caller_raises_while_looking_through_is_its_own(self, store: LocalStore) -> None:
+        """S27: and the store works on."""
+        await store.write([put("oslo.1")])
+
+        def refuse(content: bytes) -> bool:
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            store.scan_live(OSLO, b"", 10, refuse)
+        assert store.scan_live(OSLO, b"", 10, lambda content: True).rows == 1
+
+    async def test_the_order_of_pages_is_that_of_record_keys(self, store: LocalStore) -> None:
+        """S28: and the key of an id is always the same."""
+        await store.write([put(f"oslo.{number}") for number in range(20)])
+        keys = [store.record_key("Thing", record.id) for record in store.page(OSLO, None, 100)]
+        assert keys == sorted(set(keys))
+        assert store.record_key("Other", "oslo.1") != store.record_key("Thing", "oslo.1")
+
     async def test_a_store_tells_how_far_its_stamps_lie_ahead_of_its_clock(self, tmp_path: Path) -> None:
         """S25: after the clock was turned back; 0 once it has caught up."""
         clock = FakeClock()
@@ -600,6 +662,7 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
             lambda: store.find(OSLO, "oslo.1"),
             lambda: store.find_held(OSLO, "oslo.1"),
             lambda: store.page_held(OSLO, None, 10),
+            lambda: store.scan_live(OSLO, b"", 10, bool),
             store.segments,
             lambda: store.declared("Thing"),
             store.look,
@@ -619,6 +682,7 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
             lambda: store.finder(OSLO)("oslo.1"),
             lambda: store.find_held(OSLO, "oslo.1"),
             lambda: store.page_held(OSLO, None, 10),
+            lambda: store.scan_live(OSLO, b"", 10, bool),
         ]
         for read in reads:
             with pytest.raises(CorruptDataError):

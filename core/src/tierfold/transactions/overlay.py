@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tierfold.abc.store import Listener, LocalStore, Scanned
+from tierfold.abc.store import Listener, LocalStore, RecordListener, Scanned
 from tierfold.model import Commit, Record, SegmentName, Write
 from tierfold.transactions.pending import Pending
 
@@ -136,6 +136,9 @@ class Overlay(LocalStore):
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         return self._store.listen(listener)
+
+    def follow(self, listener: RecordListener) -> Callable[[], None]:
+        return self._store.follow(listener)
 
     def notify(self, callback: Callable[[], None]) -> Callable[[], None]:
         return self._store.notify(callback)

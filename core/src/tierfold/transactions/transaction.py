@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, Protocol
@@ -16,7 +16,7 @@ from tierfold.model import Commit, Record, SegmentName, Write
 from tierfold.transactions.overlay import Overlay
 from tierfold.transactions.pending import Pending
 
-__all__ = ["CURRENT", "Block", "Transaction", "current_of"]
+__all__ = ["CURRENT", "Block", "Transaction", "current_of", "outside"]
 
 _ENDED: Final = (
     "the transaction that this task was started in has ended; start the task outside of it, or give it one of its own"
@@ -136,6 +136,17 @@ def current_of(tiers: Tiers, *, to_write: bool = False) -> Transaction | None:
     if to_write and not transaction.has_ended:
         raise TransactionError("a transaction of another layer is going on, and this write would be no part of it")
     return None
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """For who reads what is stored, whatever transaction it was called in."""
+    transaction = CURRENT.get()
+    CURRENT.set(None)
+    try:
+        yield
+    finally:
+        CURRENT.set(transaction)
 
 
 class Block(AbstractAsyncContextManager[None]):

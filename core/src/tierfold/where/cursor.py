@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tierfold.errors import QueryError
+from tierfold.where.sorting import SortField
 
 __all__ = ["Cursor", "open_cursor", "seal_cursor"]
 
@@ -22,14 +23,14 @@ class Cursor(Struct, frozen=True, array_like=True):
 
     Attributes:
         query: Digest of the query.
-        order: What the results are ordered by, as texts; empty = by partition and record key.
+        order: What the results are ordered by; empty = by partition and record key.
         values: The entity's values of these fields, as stored; None for missing ones.
         key: The logical key of its partition.
         offset: How many results were before it.
     """
 
     query: bytes
-    order: tuple[str, ...]
+    order: tuple[SortField, ...]
     values: tuple[Any, ...]
     key: str
     id: str
@@ -51,6 +52,6 @@ def open_cursor(text: str, query: bytes) -> Cursor:
         raise QueryError("the cursor is none of this program's") from None
     if cursor.query != query:
         raise QueryError("the cursor is of a query with another type, condition, order or other partitions")
-    if len(cursor.values) != len(cursor.order):
+    if len(cursor.values) != len(cursor.order) or not all(field.path for field in cursor.order):
         raise QueryError("the cursor is damaged")
     return cursor

@@ -6,9 +6,10 @@ as much.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
@@ -19,6 +20,8 @@ from tierfold.where.tree import Path
 
 __all__ = ["Lens", "View", "descend"]
 
+_NO_NAME: Final = re.compile(r'[\x00-\x1f"\\\\]')
+"""Characters that msgspec allows in no name of a field."""
 View = Any
 """A struct whose fields are the wanted top members; `UNSET` where the document has none."""
 
@@ -35,16 +38,14 @@ class Lens:
         tops = sorted({path[0] for path in paths})
         self._fields = {top: f"f{number}" for number, top in enumerate(tops)}
         self._system = {self._fields[name]: name for name in SYSTEM_FIELDS if name in self._fields}
-        own = [top for top in tops if top not in SYSTEM_FIELDS]
-        struct = msgspec.defstruct(
-            "View",
-            [(self._fields[top], Any, UNSET) for top in tops],
-            rename={self._fields[top]: top for top in own},
-            gc=False,
-        )
-        decode = Decoder(struct).decode
-        self.view: Callable[[bytes], View] = _plain_view(decode) if payload_of is None else _seen(decode, payload_of)
-        """The view of a live record, from its content (`Record.content`)."""
+        is_odd = any(map(_NO_NAME.search, tops))
+        names = None if is_odd else {field: top for top, field in self._fields.items()}
+        members = [(field, Any, UNSET) for field in self._fields.values()]
+        struct = msgspec.defstruct("View", members, rename=names, gc=False)
+        decode = _picking(struct, self._fields) if is_odd else Decoder(struct).decode
+        plain = _plain_view(decode, struct)
+        self.view: Callable[[bytes], View] = plain if payload_of is None else _seen(decode, payload_of)
+        """The view of a live record, from its content (`Record.content`). What is no document has no members."""
         if self._system:
             self.view = self._with_system(self.view)
 
@@ -71,10 +72,24 @@ class Lens:
         return (lambda view: descend(top(view), rest)) if rest else top
 
 
-def _plain_view(decode: Callable[[bytes], View]) -> Callable[[bytes], View]:
+def _plain_view(decode: Callable[[bytes], View], empty: Callable[[], View]) -> Callable[[bytes], View]:
     def view(content: bytes) -> View:
         lengths = (content[45] << 8) + content[46] + int.from_bytes(content[47:51], "big")
-        return decode(content[ID_START + lengths :])
+        try:
+            return decode(content[ID_START + lengths :])
+        except msgspec.MsgspecError:
+            return empty()
+
+    return view
+
+
+def _picking(struct: Callable[..., View], fields: Mapping[str, str]) -> Callable[[bytes], View]:
+    """Views on members whose names no struct can have: the whole document is decoded."""
+    decode = Decoder(dict[str, Any]).decode
+
+    def view(payload: bytes) -> View:
+        document = decode(payload)
+        return struct(**{field: document[top] for top, field in fields.items() if top in document})
 
     return view
 

@@ -5,21 +5,22 @@ The first field is primary, ``-`` turns a field round, None is last either way, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import total_ordering
 from typing import Any
 
 from msgspec import Struct
 
 from tierfold.errors import QueryError
-from tierfold.where.lens import Lens, View
 from tierfold.where.order import NONE, Key, order_key
 from tierfold.where.tree import Path
 
-__all__ = ["SortField", "parse_sort", "sort_key", "sort_part"]
+__all__ = ["SortField", "parse_sort", "sort_part"]
 
 
-class SortField(Struct, frozen=True):
+class SortField(Struct, frozen=True, array_like=True):
+    """One field to order by."""
+
     path: Path
     descending: bool = False
 
@@ -42,12 +43,6 @@ def parse_sort(fields: Sequence[str]) -> tuple[SortField, ...]:
     if len({field.path for field in parsed}) < len(parsed):
         raise QueryError("sort: a field is named twice")
     return parsed
-
-
-def sort_key(sort: Sequence[SortField], lens: Lens) -> Callable[[View, str], Key]:
-    """(view, id) -> what the results are ordered by, ascending."""
-    parts = [(lens.value(field.path), field.descending) for field in sort]
-    return lambda view, id: (*[sort_part(value(view), descending) for value, descending in parts], id)
 
 
 def sort_part(value: object, descending: bool) -> tuple[Any, ...]:

@@ -1,0 +1,1 @@
+"""Live queries: what is there now, and then every change of it."""

@@ -1,0 +1,211 @@
+"""What observers are given, and how they wait for it."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from threading import Lock
+from types import TracebackType
+from typing import Final, Generic, Literal, Self, TypeVar
+
+from msgspec import Struct
+
+from tierfold.abc.store import RecordChange
+from tierfold.errors import QueryError
+from tierfold.model import Change
+from tierfold.transactions.transaction import outside
+from tierfold.wake import Signal
+
+__all__ = ["Live", "Overflow", "Snapshot", "SnapshotState"]
+
+T = TypeVar("T")
+
+SnapshotState = Literal["loading", "ready", "stale"]
+Overflow = str
+"""``latest``, ``buffer(n)`` or ``error``."""
+
+_BUFFER: Final = re.compile(r"buffer\((\d+)\)")
+_ERROR_AFTER: Final = 1_000
+_FORGET_AFTER: Final = 10_000
+"""An observer with so many unseen changes reads all anew instead."""
+
+
+class Snapshot(Struct, Generic[T], frozen=True):
+    """What is observed, as of one commit.
+
+    Attributes:
+        value: Objects that several snapshots share as long as they do not change: copy before you change one.
+        state: ``loading`` = what was asked for is still being brought down, ``stale`` = not all of it can be reached.
+        pending: Whether changes of this tier wait for a farther one.
+        lagged: How many commits this snapshot sums up beside the last one, because nobody took them in time.
+        changes: What changed since the snapshot before; empty in the first one, and when all had to be read anew.
+    """
+
+    value: T
+    state: SnapshotState = "ready"
+    pending: bool = False
+    lagged: int = 0
+    changes: tuple[Change, ...] = ()
+
+
+class _Sum(list[RecordChange]):
+    """Several commits as one. Single ones are shared by all observers, and not to be changed."""
+
+
+class Live(ABC, Generic[T]):
+    """Snapshots: what is there when the first is asked for, then one for every commit that changes it, without a gap.
+
+    For one task: iterate it, or use it as ``async with`` and iterate. Leaving the loop any way leaves nothing behind.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_capacity",
+        "_commits",
+        "_fails",
+        "_lagged",
+        "_leave",
+        "_must_read",
+        "_mutex",
+        "_signal",
+        "closed",
+    )
+
+    def __init__(self, overflow: Overflow) -> None:
+        self._capacity, self._fails = _policy(overflow)
+        self._mutex = Lock()
+        self._signal = Signal()
+        self._commits: list[Sequence[RecordChange]] = []
+        self._lagged: list[int] = []
+        self._must_read = True
+        self._leave: Callable[[], None] | None = None
+        self.closed = False
+
+    # --- being told ----------------------------------------------------------------------------------------------
+
+    def push(self, changes: Sequence[RecordChange]) -> None:
+        """Take note of a commit. Called by the hub, in any thread."""
+        with self._mutex:
+            commits = self._commits
+            was_empty = not commits
+            if len(commits) < self._capacity:
+                commits.append(changes)
+                self._lagged.append(0)
+            else:
+                self._sum_up(changes)
+        if was_empty:
+            self._signal.set()
+
+    def _sum_up(self, changes: Sequence[RecordChange]) -> None:
+        """Make one of a commit and the newest that waits."""
+        self._lagged[-1] += 1
+        newest = self._commits[-1]
+        if not isinstance(newest, _Sum):
+            newest = self._commits[-1] = _Sum(newest)
+        if len(newest) < _FORGET_AFTER:
+            newest.extend(changes)
+        else:
+            self._must_read = True
+
+    def close(self) -> None:
+        """Stop. What was not taken yet is still given; then the iteration ends. Idempotent."""
+        self.closed = True
+        self._end()
+        self._signal.set()
+
+    def _end(self) -> None:
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+
+    def __del__(self) -> None:
+        self._end()
+
+    # --- being asked ---------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Snapshot[T]:
+        """The next snapshot.
+
+        Raises:
+            QueryError: With ``overflow="error"``, more than 1,000 commits were not taken in time.
+            StoreClosedError: The layer was closed before the first one.
+        """
+        with outside():  # of transactions: what is observed is what is stored
+            return await self._wait_for_next()
+
+    async def _wait_for_next(self) -> Snapshot[T]:
+        while True:
+            if self._leave is None and not self.closed:
+                self._leave = self._join()
+                loading = self._loading()
+                if loading is not None:
+                    return loading
+            if self._must_read and not self.closed:
+                return await self._read_anew()
+            if self._commits:
+                snapshot = await self._next()
+                if snapshot is not None:
+                    return snapshot
+            elif self.closed:
+                raise StopAsyncIteration
+            else:
+                await self._signal.wait()
+
+    async def _read_anew(self) -> Snapshot[T]:
+        """Whatever is committed from now on comes again, and changes nothing that was read already."""
+        with self._mutex:
+            lagged = sum(self._lagged) + len(self._commits)
+            self._commits.clear()
+            self._lagged.clear()
+        snapshot = await self._read(lagged)
+        self._must_read = False
+        return snapshot
+
+    async def _next(self) -> Snapshot[T] | None:
+        if self._fails and self._lagged[-1]:
+            self.close()
+            self._commits.clear()
+            raise QueryError(f"the observer fell more than {self._capacity} commits behind")
+        with self._mutex:
+            changes, lagged = self._commits.pop(0), self._lagged.pop(0)
+        return await self._take(changes, lagged)
+
+    @abstractmethod
+    def _join(self) -> Callable[[], None]:
+        """Have `push` called from now on; returns the end of it."""
+
+    @abstractmethod
+    def _loading(self) -> Snapshot[T] | None:
+        """What to give while everything is brought down; None when it is all here."""
+
+    @abstractmethod
+    async def _read(self, lagged: int) -> Snapshot[T]:
+        """Read everything."""
+
+    @abstractmethod
+    async def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[T] | None:
+        """Follow one commit; None when it does not concern what is observed."""
+
+
+def _policy(overflow: Overflow) -> tuple[int, bool]:
+    """How many commits wait, and whether more are an error."""
+    if overflow == "latest":
+        return 1, False
+    if overflow == "error":
+        return _ERROR_AFTER, True
+    match = _BUFFER.fullmatch(overflow) if isinstance(overflow, str) else None
+    if match is None or int(match[1]) < 1:
+        raise QueryError(f"overflow is 'latest', 'buffer(n)' or 'error', not {overflow!r}")
+    return int(match[1]), False
