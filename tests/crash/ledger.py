@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from tests.crash.audit import Content
 
+from tierfold.codec import decode, encode
 from tierfold.model import Record, SegmentName, Write
 
 __all__ = ["Attempt", "Ledger", "Verdict"]
 
 Cell = tuple[SegmentName, str]
 State = dict[Cell, bytes | None]
-"""Payload under a segment and id; None is a delete, or nothing yet."""
+"""Mark under a segment and id; None is a delete, or nothing yet."""
 
 
 class Attempt(Struct, frozen=True):
@@ -35,13 +36,17 @@ class Attempt(Struct, frozen=True):
         return json.dumps(["done", self.lane]).encode() + b"\n"
 
     def writes(self) -> list[Write]:
-        return [Write(segment, id, payload) for (segment, id), payload in self.state().items()]
+        return [Write(segment, id, _payload(mark)) for (segment, id), mark in self.state().items()]
 
     def state(self) -> State:
         return {
             (SegmentName(type, partition), id): None if mark is None else mark.encode().ljust(length, b".")
             for type, partition, id, mark, length in self.batch
         }
+
+
+def _payload(mark: bytes | None) -> bytes | None:
+    return None if mark is None else encode({"mark": mark.decode(), "size": len(mark)})
 
 
 class Verdict(Struct):
@@ -77,8 +82,8 @@ class _Lane:
         self.overtaken = False
 
 
-def payload_of(record: Record) -> bytes:
-    return record.payload
+def _mark_of(record: Record) -> bytes:
+    return str(decode(record.payload)["mark"]).encode()
 
 
 class Ledger:
@@ -102,11 +107,11 @@ class Ledger:
         lane.acknowledged += 1
         return True
 
-    def judge(self, content: Content, mark_of: Callable[[Record], bytes] = payload_of) -> Verdict:
+    def judge(self, content: Content, mark_of: Callable[[Record], bytes] = _mark_of) -> Verdict:
         """Compare with what is stored, and go on from there.
 
         Args:
-            mark_of: Finds in a record what the attempt announced as its payload.
+            mark_of: Finds in a record what the attempt announced.
         """
         held: State = {
             (segment, id): None if record.deleted else mark_of(record)

@@ -175,7 +175,7 @@ def test_an_index_entry_of_another_value_is_found() -> None:
         engine.rows.delete(key)
         engine.rows.put(key[:10] + bytes((key[10] ^ 1,)) + key[11:], value)
 
-    assert "entries without records" in lie(edit)
+    assert "ready index" in lie(edit)
 
 
 def test_a_counter_that_went_back_is_found() -> None:

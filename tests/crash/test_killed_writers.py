@@ -16,6 +16,7 @@ from tests.crash.cases import long, short
 from tests.crash.children import Child
 from tests.crash.ledger import Ledger, Verdict
 
+from tierfold.codec import encode
 from tierfold.kv.store import open_kv_store
 from tierfold.model import ANY, SegmentName, Write
 from tierfold.specs import OpenContext
@@ -37,7 +38,7 @@ def reopen(directory: Path) -> Content:
     async def look() -> Content:
         started_s = time.perf_counter()
         async with open_kv_store(LmdbEngine(str(directory)), OpenContext(wall_ms, os.urandom)) as store:
-            await store.write([Write(PROBE, "probe.1", b"\xc0", expected=ANY)])
+            await store.write([Write(PROBE, "probe.1", encode({"mark": "probe"}), expected=ANY)])
             assert store.find(PROBE, "probe.1") is not None
             assert time.perf_counter() - started_s < REOPEN_LIMIT_S
             with store.snapshot() as reading:

@@ -1,5 +1,7 @@
 """A program that writes to one LMDB store without end in lanes, and says what it tries and what is acknowledged.
 
+Meanwhile it has indexes built and dropped.
+
     python -m tests.crash.writer DIRECTORY SEED honest|early NAME...
 
 One lane per name. ``early`` acknowledges before it commits: the mistake that the proof must be able to see.
@@ -63,6 +65,16 @@ async def write_lane(store: KvStore, draw: Callable[[], Attempt], early: bool, s
             say(attempt.acknowledgement())
 
 
+async def change_indexes(store: KvStore, random: Random) -> None:
+    """Want other indexes again and again, and build and drop them bit by bit."""
+    while True:
+        type = random.choice(_TYPES)
+        wanted = [path for path in (("mark",), ("size",), ("missing",)) if random.random() < 0.6]
+        await store.hold_indexes(type, wanted, b"writer", 3600)
+        for _ in range(random.randint(0, 10)):
+            await store.tend_indexes(random.choice((3, 20, 500)))
+
+
 def write_lane_blocking(store: KvStore, draw: Callable[[], Attempt], say: Say) -> None:
     while True:
         attempt = draw()
@@ -81,6 +93,7 @@ async def main(directory: Path, seed: str, early: bool, lanes: list[str]) -> Non
                 tasks.start_soon(anyio.to_thread.run_sync, write_lane_blocking, store, draw, say)
             else:
                 tasks.start_soon(write_lane, store, draw, early, say)
+        tasks.start_soon(change_indexes, store, Random(f"{seed}/indexes"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tests.processes.program import Program, run
 import tierfold
 
 
-class Book(tierfold.Entity, partition="{shelf}", id="{number}"):
+class Book(tierfold.Entity, partition="{shelf}", id="{number}", index=["name", "pages"]):
     shelf: str
     number: int
     name: str = ""
@@ -34,6 +34,10 @@ class FirstEdition(Program):
 
         for _ in range(times):
             await self._data.repo(Book).modify(id, longer)
+
+    async def indexes(self) -> dict[str, str]:
+        """The state of each index."""
+        return {".".join(index.path): index.state for index in self._data.repo(Book).indexes()}
 
 
 if __name__ == "__main__":

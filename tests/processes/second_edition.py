@@ -8,6 +8,7 @@ import attrs
 from tests.processes.program import Program, run
 
 import tierfold
+from tierfold import F
 
 
 def rename(document: dict[str, Any]) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def rename(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-@tierfold.entity(partition="{shelf}", id="{number}", schema=2, upgrade={1: rename})
+@tierfold.entity(partition="{shelf}", id="{number}", schema=2, upgrade={1: rename}, index=["title", "pages"])
 @attrs.define
 class Book:
     shelf: str
@@ -51,6 +52,21 @@ class SecondEdition(Program):
         document = await self._data.repo("Book").get(id)
         assert document is not None
         return {name: document[name] for name in sorted(document) if name not in ("created_at", "updated_at")}
+
+    async def how_titles_are_found(self, title: str) -> dict[str, Any]:
+        """Ids of the books, the index that was read, and what is said about it."""
+        query = self._data.repo(Book).query(F.title == title)
+        explained = await query.explain()
+        return {"ids": [book.id async for book in query], "index": explained.index, "warning": explained.warning}
+
+    async def save_all(self) -> None:
+        """Store every book as this program has it."""
+        books = self._data.repo(Book)
+        await books.save_many(await books.query().all())
+
+    async def indexes(self) -> dict[str, str]:
+        """The state of each index."""
+        return {".".join(index.path): index.state for index in self._data.repo(Book).indexes()}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from tests.processes.programs import Program, examine, url
@@ -60,3 +61,50 @@ def test_an_old_and_a_new_program_with_links_to_one_store_lose_nothing(tmp_path:
     held = [schemas(tmp_path / name) for name in ("near1", "near2", "far")]
     assert held == [{"a.0": 2, "a.1": 1, "a.2": 1}] * 3
     assert [examine(tmp_path / name).conflicts for name in ("near1", "near2", "far")] == [[], [], []]
+
+
+def wait_for_indexes(program: Program, *paths: str) -> None:
+    """Until exactly these are ready."""
+    ready = dict.fromkeys(paths, "ready")
+    end_s = time.monotonic() + 15
+    while (found := program.ask("indexes")) != ready:
+        assert time.monotonic() < end_s, f"{found} instead of {ready}"
+        time.sleep(0.02)
+
+
+def test_what_either_program_wants_is_indexed_and_what_only_an_ended_one_wanted_goes_with_the_next(
+    tmp_path: Path, clock: SharedClock
+) -> None:
+    store = url(tmp_path / "data")
+    with Program(clock, store, module=OLD) as old:
+        for number in range(3):
+            old.ask("add_book", "a", number, f"book {number}")
+        wait_for_indexes(old, "name", "pages")
+        with Program(clock, store, backend="trio", module=NEW) as new:
+            wait_for_indexes(new, "name", "pages", "title")
+            assert old.ask("indexes") == new.ask("indexes")
+            old.finish()
+            assert set(new.ask("indexes")) == {"name", "pages", "title"}
+            new.finish()
+    with Program(clock, store, module=NEW) as new:
+        wait_for_indexes(new, "pages", "title")
+        new.finish()
+    examine(tmp_path / "data")
+
+
+def test_an_index_over_documents_of_an_older_schema_is_used_once_they_are_saved(
+    tmp_path: Path, clock: SharedClock
+) -> None:
+    """Their values are not what this program's class would read, and it says so."""
+    store = url(tmp_path / "data")
+    with Program(clock, store, module=OLD) as old, Program(clock, store, module=NEW) as new:
+        ids = [old.ask("add_book", "a", number, "Brand") for number in range(3)]
+        wait_for_indexes(new, "name", "pages", "title")
+        found = new.ask("how_titles_are_found", "Brand")
+        assert (sorted(found["ids"]), found["index"]) == (ids, None)
+        assert "3 entities as they were before schema 2" in found["warning"]
+        new.ask("save_all")
+        found = new.ask("how_titles_are_found", "Brand")
+        assert (sorted(found["ids"]), found["index"], found["warning"]) == (ids, "title", None)
+        for program in (old, new):
+            program.finish()

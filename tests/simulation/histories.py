@@ -129,8 +129,8 @@ KINDS: Final[Mapping[str, Kind]] = {
 class History:
     """One history of a kind: events drawn from the seed, then healing."""
 
-    def __init__(self, kind: Kind, seed: int, events: int = 120) -> None:
-        self.kind, self._events = kind, events
+    def __init__(self, kind: Kind, seed: int, events: int = 120, *, indexed: bool = False) -> None:
+        self.kind, self._events, self._indexed = kind, events, indexed
         self._random = random = Random(seed)
         parents = random.choice(TREES)
         leaves = [number for number in range(1, len(parents)) if number not in parents]
@@ -156,6 +156,8 @@ class History:
         for event in self._random.choices(list(self._what), weights, k=self._events):
             self.world.moment.ms += self._random.randrange(1, 1500)
             self._what[event]()
+            for tier in self.world.tiers if self._indexed else ():
+                tier.tend_indexes()
         self.world.heal(self.kind.partitions)
         if self.kind.sequential and self.world.oracle.conflicts:
             raise BrokenPromiseError(
@@ -392,11 +394,11 @@ class History:
         self.world.collect(self._tier(), self._partition())
 
 
-def fates(name: str, seeds: range, events: int) -> list[str]:
+def fates(name: str, seeds: range, events: int, *, indexed: bool = False) -> list[str]:
     """Run histories of a kind; a line for each one that broke a promise, with what it takes to see it again."""
     found = []
     for seed in seeds:
-        history = History(KINDS[name], seed, events)
+        history = History(KINDS[name], seed, events, indexed=indexed)
         try:
             history.run()
         except BrokenPromiseError as violation:

@@ -23,6 +23,18 @@ def test_short_histories_keep_all_promises(kind: str) -> None:
     assert fates(kind, range(30 if kind in COSTLY else 90), EVENTS) == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_indexes_follow_whatever_happens_in_short_histories(kind: str) -> None:
+    """They are begun, built and dropped meanwhile, and compared with the records in the end."""
+    assert fates(kind, range(3 if kind in COSTLY else 15), EVENTS, indexed=True) == []
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("kind", KINDS)
+def test_indexes_follow_whatever_happens_in_long_histories(kind: str) -> None:
+    assert fates(kind, range(1_000, 1_010 if kind in COSTLY else 1_100), LONG_EVENTS, indexed=True) == []
+
+
 @pytest.mark.prove
 @pytest.mark.parametrize("kind", KINDS)
 def test_long_histories_keep_all_promises(kind: str) -> None:

@@ -8,17 +8,20 @@ from random import Random
 from typing import Any, Final, TypeVar
 
 from tierfold.clock import day_of
+from tierfold.codec import decode
 from tierfold.digest import sum_bytes
 from tierfold.kv.memory import MemoryEngine
 from tierfold.kv.sorted_map import SortedMap
 from tierfold.kv.store import KvStore
-from tierfold.layout import CHANGELOG, LOCAL_SIZE, RECORD, SEGMENT_ROWS, end_of, open_row
+from tierfold.layout import CHANGELOG, INDEX_ENTRY, INDEX_ROWS, LOCAL_SIZE, RECORD, SEGMENT_ROWS, end_of, open_row
 from tierfold.model import Digest, Record
 from tierfold.records.leaves import children
 from tierfold.specs import OpenContext
+from tierfold.where.order_bytes import order_bytes
 
 __all__ = ["Moment", "Tier", "drive"]
 
+_INDEXED: Final = (("n",), ("every",))
 _HASH_START: Final = LOCAL_SIZE - 16
 T = TypeVar("T")
 
@@ -86,6 +89,7 @@ class Tier:
         self.buried: dict[str, Digest] = {}
         self._places, self._commits = 0, [0]
         self._records: dict[bytes, tuple[str, Record]] = {}
+        self._choose = Random(name)
         self.move()
 
     @property
@@ -133,6 +137,14 @@ class Tier:
         else:
             self.move()
 
+    def tend_indexes(self) -> None:
+        """What programs do meanwhile: now they want one index, now another; a little is built or dropped."""
+        if self._choose.random() < 0.05:
+            wanted = [path for path in _INDEXED if self._choose.random() < 0.6]
+            drive(self.store.hold_indexes("Sensor", wanted, b"program", 1e6))
+        if self._choose.random() < 0.3:
+            drive(self.store.tend_indexes(self._choose.randint(1, 4)))
+
     # --- looking from outside ------------------------------------------------------------------------------------
 
     def held(self) -> dict[str, Record]:
@@ -173,3 +185,27 @@ class Tier:
                 assert row.live + row.deleted == sum(
                     1 for _ in self.rows.scan(CHANGELOG + number, end_of(CHANGELOG + number))
                 )
+
+    def check_indexes(self) -> None:
+        """Whether the entries of indexes are those that follow from the live rows."""
+        with self.store.snapshot() as reading:
+            for number, index in INDEX_ROWS.rows(reading.txn):
+                prefix = INDEX_ENTRY + number
+                entries = {key[5:]: value for key, value in self.rows.scan(prefix, end_of(prefix))}
+                following = self._entries(index.path[0])
+                if index.state == "ready":
+                    assert entries == following, "index entries"
+                elif index.state == "building":
+                    assert entries.items() <= following.items(), "entries of an index that is built"
+                counts = Counter(int.from_bytes(schema, "big") for schema in entries.values())
+                assert index.state == "dropping" or index.entries == counts, "counts of index entries"
+
+    def _entries(self, member: str) -> dict[bytes, bytes]:
+        found = {}
+        for key, value in self.rows.scan(RECORD, end_of(RECORD)):
+            row = open_row(key, value)
+            record = Record("Sensor", row.content, Digest(row.hash))
+            if not row.deleted and not record.id.endswith(".n"):
+                indexed, _ = order_bytes(decode(record.payload).get(member))
+                found[indexed + record.id.encode() + key[1:5]] = record.schema.to_bytes(4, "big")
+        return found

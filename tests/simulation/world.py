@@ -13,6 +13,7 @@ from tests.simulation.wire import Request, Run
 
 from tierfold.abc.syncable import Offer, Registered, Registration, Settlement
 from tierfold.clock import DAY_MS
+from tierfold.codec import encode
 from tierfold.errors import PartitionUnavailableError, StaleWriteError, StoreError
 from tierfold.kv.store import KvStore
 from tierfold.model import ABSENT, ANY, Digest, Record, SegmentName, Write
@@ -318,7 +319,7 @@ class World:
     ) -> Record | None:
         """A user's write; None when it was refused or there was nothing to delete."""
         self._numbers += 1
-        payload = None if delete else b"%d" % self._numbers
+        payload = None if delete else encode({"n": self._numbers})
         known = self._known_deletes(tier, id)
         try:
             commit = drive((process or tier.store).write([Write(segment_of(id), id, payload, expected=expected)]))
@@ -379,6 +380,7 @@ class World:
             )
         for tier in self.tiers:
             tier.check_sums()
+            tier.check_indexes()
         self.oracle.check_acknowledged(self._everywhere())
 
     def settle_down(self, partitions: Sequence[str], online: Sequence[Tier] | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +21,7 @@ from tierfold.where.tree import EVERYTHING, Both, Compare, Either, Exists, Expre
 
 __all__ = ["Question", "Where", "ask", "ids_in"]
 
+_DEPTH_LIMIT: Final = 64
 Where = Expression | Mapping[str, Any]
 """A condition, from `F` or in Mango JSON."""
 
@@ -82,7 +83,7 @@ class _Names:
         if where is None:
             return EVERYTHING
         if isinstance(where, Expression):
-            return self._stored(where)
+            return self._stored(where, _DEPTH_LIMIT)
         if isinstance(where, Mapping):
             return from_mango(where)
         raise QueryError(f"where takes a condition such as F.mag >= 5, or a Mango selector, not {given(where)}")
@@ -90,16 +91,18 @@ class _Names:
     def field(self, field: SortField) -> SortField:
         return replace(field, path=self._path(field.path))
 
-    def _stored(self, condition: Expression) -> Expression:
+    def _stored(self, condition: Expression, room: int) -> Expression:
+        if room <= 0:
+            raise QueryError(f"a condition has at most {_DEPTH_LIMIT} levels")
         match condition:
             case Compare(path=path) | Exists(path=path):
                 return replace(condition, path=self._path(path))
             case Not(part=part):
-                return Not(self._stored(part))
+                return Not(self._stored(part, room - 1))
             case Both(parts=parts):
-                return Both(tuple(map(self._stored, parts)))
+                return Both(tuple([self._stored(part, room - 1) for part in parts]))
             case Either(parts=parts):
-                return Either(tuple(map(self._stored, parts)))
+                return Either(tuple([self._stored(part, room - 1) for part in parts]))
         raise QueryError(f"where takes conditions of this library, not {given(condition)}")
 
     def _path(self, path: Path) -> Path:
