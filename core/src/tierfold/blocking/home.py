@@ -14,7 +14,7 @@ from tierfold.kv.fork import watch_fork
 from tierfold.layer import DataLayer
 from tierfold.loopless import LooplessLayer
 from tierfold.opening import Opening
-from tierfold.wake import drive
+from tierfold.wake import drive, refuse_in_loop
 
 __all__ = ["Background", "Here", "LayerHome"]
 
@@ -28,6 +28,7 @@ class LayerHome(ABC):
 
     def close(self, timeout_s: float | None) -> None:
         """Close the layer. Idempotent; in a forked child it leaves the parent's alone."""
+        refuse_in_loop()
         if not self._is_inherited:
             self._close(timeout_s)
 
