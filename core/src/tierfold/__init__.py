@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from tierfold import blocking as blocking
     from tierfold.abc.clock import Clock
     from tierfold.abc.indexed import IndexStatus
     from tierfold.config import Tier
@@ -159,6 +160,7 @@ __all__ = [
     "TransactionError",
     "ValidationError",
     "Where",
+    "blocking",
     "entity",
     "hookimpl",
     "open",
@@ -166,6 +168,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "blocking":
+        return import_module("tierfold.blocking")
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'tierfold' has no attribute {name!r}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from tierfold.abc.store import LocalStore
-from tierfold.abc.syncable import NearerStore
+from tierfold.abc.syncable import Feed, NearerStore
 from tierfold.entities.ids import logical_key
+from tierfold.errands import RunsErrands, run_here
 from tierfold.errors import ConfigError, PartitionUnavailableError, StoreClosedError, StoreUnavailableError
 from tierfold.links.link import Link
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
@@ -22,13 +24,18 @@ _NOT_WAITED_FOR: Final = "a save cannot wait for it, so the tier in front of it 
 
 
 class Access:
-    """The tiers of one layer, near to far, and the links between them. ``links[i]`` joins tiers ``i`` and ``i + 1``."""
+    """The tiers of one layer, near to far, and the links between them. ``links[i]`` joins tiers ``i`` and ``i + 1``.
+
+    Attributes:
+        errands: How what awaits the links is done: it belongs to the event loop of the layer.
+    """
 
     def __init__(self, tiers: Sequence[OpenTier], links: Sequence[Link], prefix: str) -> None:
         self._tiers, self._links, self._prefix = tiers, links, prefix
         self._write_to = 0
         self._reader: LocalStore | None = None
         self._closed = self._left_waiting = False
+        self.errands: RunsErrands = run_here
 
     def choose(self) -> None:
         """Decide, after the first attempt to open every tier, which one `save` waits for.
@@ -131,7 +138,7 @@ class Access:
         if await near.presence(partition) == "unknown":
             if tier >= len(self._links):
                 raise PartitionUnavailableError(partition, "this layer was opened without the tier that holds it")
-            await self._links[tier].hydrate(partition)
+            await self.errands(partial(self._links[tier].hydrate, partition))
         presence = await near.presence(partition)
         if presence == "unknown":
             raise PartitionUnavailableError(partition, "it was let go of at once")
@@ -152,7 +159,8 @@ class Access:
             if await near.presence(partition) == "present":
                 found[partition] = True
         away = [partition for partition in partitions if partition not in found]
-        await together(attempt, away, at_once=min(_AT_ONCE, len(away)))
+        if away:
+            await self.errands(lambda: together(attempt, away, at_once=min(_AT_ONCE, len(away))))
         return found
 
     async def bring_to_writer(self, segment: SegmentName, id: str | None = None) -> None:
@@ -178,10 +186,18 @@ class Access:
         all_asked = True
         for tier in self._tiers:
             try:
-                found.update(await _segments(tier))
+                found.update(await self._segments(tier))
             except StoreUnavailableError:
                 all_asked = False
         return [segment for segment in found if segment.type == type], all_asked
+
+    async def _segments(self, tier: OpenTier) -> Sequence[SegmentName]:
+        if tier.store is None:
+            raise StoreUnavailableError(f"tier {tier.name!r} cannot be reached")
+        if isinstance(tier.store, LocalStore):
+            return tier.store.segments()
+        feed: Feed = await self.errands(partial(tier.store.feed, None))
+        return feed.segments
 
     @property
     def _is_last(self) -> bool:
@@ -255,7 +271,7 @@ class Access:
         for segment, records in copies.items():
             entered = await cache.write_through(segment, records)
             if not entered or (link.is_at(segment.partition) and await cache.presence(segment.partition) != "present"):
-                await link.refresh(segment.partition)
+                await self.errands(partial(link.refresh, segment.partition))
 
     async def catch_up(self, segment: SegmentName, id: str) -> None:
         """Bring the caches up to what the tier behind them holds under an id, where they are behind."""
@@ -266,17 +282,11 @@ class Access:
             if await self._tiers[number].near.presence(segment.partition) == "present":
                 held, told = cache.find_held(segment, id), source.find_held(segment, id)
                 if told is not None and (held is None or held.hash != told.hash):
-                    await self._links[number].refresh(segment.partition)
+                    await self.errands(partial(self._links[number].refresh, segment.partition))
 
     async def declare(self, type: str, declaration: bytes) -> bytes:
         """Put a declaration into the catalog of the tier written to; returns the one that is there."""
         return await self.writer.declare(type, declaration)
-
-
-async def _segments(tier: OpenTier) -> Sequence[SegmentName]:
-    if tier.store is None:
-        raise StoreUnavailableError(f"tier {tier.name!r} cannot be reached")
-    return tier.store.segments() if isinstance(tier.store, LocalStore) else (await tier.store.feed(None)).segments
 
 
 def _local(tier: OpenTier, reason: str) -> LocalStore:

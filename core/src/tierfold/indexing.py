@@ -11,10 +11,11 @@ from tierfold.access import Access
 from tierfold.errors import StoreError
 from tierfold.wake import Signal, give_way
 
-__all__ = ["IndexKeeper"]
+__all__ = ["RENEW_S", "IndexKeeper"]
 
 _TTL_S: Final = 3600.0
 """What a program that was killed wanted is kept for so long."""
+RENEW_S: Final = _TTL_S / 3
 _AT_ONCE: Final = 500
 """Records per transaction of building: writers wait a few milliseconds for one."""
 _AGAIN_S: Final = 1.0
@@ -25,6 +26,9 @@ class IndexKeeper:
 
     Args:
         holder: Names this layer among those that want indexes.
+
+    Attributes:
+        is_due: Whether something may have to be wanted that was not yet.
     """
 
     def __init__(self, access: Access, holder: bytes) -> None:
@@ -32,6 +36,7 @@ class IndexKeeper:
         self._wanted: dict[str, tuple[IndexPath, ...]] = {}
         self._held: set[str] = set()
         self._signal = Signal()
+        self.is_due = False
 
     def want(self, type: str, paths: tuple[str, ...]) -> None:
         """A class declares these indexes, and no others; of several classes of one type each has its own."""
@@ -40,12 +45,16 @@ class IndexKeeper:
         if known is None or wanted != set(known):
             self._wanted[type] = tuple(sorted(wanted))
             self._held.discard(type)
-            self._signal.set()
+            self._wake()
 
     def look_again(self) -> None:
         """A type was written to for the first time."""
         if self._wanted.keys() - self._held:
-            self._signal.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        self.is_due = True
+        self._signal.set()
 
     async def serve(self) -> None:
         """Until cancelled."""
@@ -53,7 +62,7 @@ class IndexKeeper:
         while True:
             if anyio.current_time() >= renew_at_s:
                 self._held.clear()
-                renew_at_s = anyio.current_time() + _TTL_S / 3
+                renew_at_s = anyio.current_time() + RENEW_S
             try:
                 await self._hold()
                 await self._tend()
@@ -62,11 +71,28 @@ class IndexKeeper:
             with anyio.move_on_after(renew_at_s - anyio.current_time()):
                 await self._signal.wait()
 
+    async def begin(self) -> bool:
+        """For layers whose calls do it in passing: say what is wanted, build a first part. Whether there is more."""
+        self.is_due = False
+        await self._hold()
+        store = self._access.nearest
+        return bool(self._held) and isinstance(store, IndexedStore) and await store.tend_indexes(_AT_ONCE)
+
+    async def finish(self) -> None:
+        """Build what is left."""
+        await self._tend()
+
+    def renew(self) -> None:
+        """Say anew what is wanted, which is forgotten after an hour."""
+        self._held.clear()
+        self.is_due = bool(self._wanted)
+
     async def release(self) -> None:
         """The layer closes."""
         self._wanted.clear()
         store = self._access.nearest
         if self._held and isinstance(store, IndexedStore):
+            self._held.clear()
             await store.release_indexes(self._holder)
 
     async def _hold(self) -> None:

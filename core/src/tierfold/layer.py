@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, TypeVar, overload
 from weakref import WeakSet
@@ -14,6 +15,7 @@ from tierfold.access import Access
 from tierfold.arguments import check_seconds, given
 from tierfold.catalog import Catalog
 from tierfold.config import duration_s
+from tierfold.errands import RunsErrands
 from tierfold.errors import ConfigError, StoreClosedError, StoreError, TransactionError
 from tierfold.events import Subscription
 from tierfold.indexing import IndexKeeper
@@ -147,13 +149,21 @@ class DataLayer:
             await anyio.sleep(_LOOK_EVERY_S)
             self._indexes.look_again()
             if self._link_list or self._hub.is_busy or not all(each.closed for each in self._subscriptions):
-                for tier in self._tiers:
-                    with suppress(StoreError):  # whoever reads or links meets it, too, and says so
-                        tier.look()
+                self.look()
+
+    def look(self) -> None:
+        """Notice commits of other processes."""
+        for tier in self._tiers:
+            with suppress(StoreError):  # whoever reads or links meets it, too, and says so
+                tier.look()
 
     def _require_open(self) -> None:
         if self._closed:
             raise StoreClosedError("the data layer is closed")
+
+    def send_errands(self, errands: RunsErrands) -> None:
+        """From now on calls are also made in threads without an event loop; ``errands`` does what awaits links."""
+        self._access.errands = errands
 
     @property
     def tiers(self) -> tuple[OpenTier, ...]:
@@ -259,13 +269,20 @@ class DataLayer:
         if link is not None and link not in self.links:
             raise ConfigError(f"there is no link {link!r}; there are {', '.join(self.links) or 'none'}")
         chosen = [self.links[link]] if link is not None else self._link_list
-        reports: dict[str, LinkReport] = {}
-        with anyio.move_on_after(timeout_s):
-            for _ in range(len(chosen) + 1):
-                if not await _round(chosen, reports):
-                    break
-        late = LinkReport(None, f"no answer in {timeout_s} s")
-        return SyncReport({each.name: reports.get(each.name, late) for each in chosen})
+        if not chosen:
+            return SyncReport({})
+        report: SyncReport = await self._access.errands(partial(_sync, chosen, timeout_s))
+        return report
+
+
+async def _sync(chosen: Sequence[Link], timeout_s: float | None) -> SyncReport:
+    reports: dict[str, LinkReport] = {}
+    with anyio.move_on_after(timeout_s):
+        for _ in range(len(chosen) + 1):
+            if not await _round(chosen, reports):
+                break
+    late = LinkReport(None, f"no answer in {timeout_s} s")
+    return SyncReport({each.name: reports.get(each.name, late) for each in chosen})
 
 
 async def _round(links: Sequence[Link], reports: dict[str, LinkReport]) -> bool:

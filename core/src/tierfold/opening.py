@@ -10,7 +10,7 @@ from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from types import TracebackType, UnionType
-from typing import Any
+from typing import Any, TypeVar
 
 from tierfold.abc.clock import Clock
 from tierfold.arguments import check_seconds, given
@@ -23,12 +23,16 @@ from tierfold.errors import ConfigError
 from tierfold.holders import is_gone, name_holder
 from tierfold.layer import DataLayer
 from tierfold.links.runner import LinkServices
+from tierfold.loopless import LooplessLayer
 from tierfold.plugins import load_plugins
 from tierfold.specs import OpenContext
 from tierfold.supervisor import runs_on_asyncio
 from tierfold.tiers import name_tiers
+from tierfold.wake import current_loop
 
 __all__ = ["Opening", "open"]
+
+L = TypeVar("L", bound=DataLayer)
 
 
 def open(
@@ -93,21 +97,30 @@ class Opening:
             raise ConfigError("only asyncio lets a layer be awaited; use `async with open(…)`")
         return self.__aenter__().__await__()
 
-    def _assemble(self) -> DataLayer:
+    def assemble_alone(self) -> LooplessLayer | None:
+        """A layer whose calls block, in a thread without an event loop; None when there are links, which need one."""
         self._check()
         file = self._read_config()
+        return None if len(file.tiers) > 1 else self._made(LooplessLayer, file)
+
+    def _assemble(self) -> DataLayer:
+        self._check()
+        return self._made(DataLayer, self._read_config())
+
+    def _made(self, kind: type[L], file: Config) -> L:
         for tier in file.tiers:
             check_tier(tier)
         plugins = load_plugins(file.plugins, self._plugins)
         stores = plugins.stores()
         dsns = [parse_dsn(tier.url, stores, plugins.failed()) for tier in file.tiers]
-        for dsn in dsns:
-            _require_this_loop(dsn)
+        if current_loop() is not None:
+            for dsn in dsns:
+                _require_this_loop(dsn)
         # The seed is for ids alone: stores and holders of leases must not be taken for each other.
         context = OpenContext(self._clock or _wall_ms, os.urandom, is_gone)
         services = LinkServices(context, name_holder(os.urandom), plugins.resolver, lru_cache(maxsize=1024)(Hasher))
         catalog = Catalog(check_prefix(file.prefix), plugins, file.entities, _random_bytes(self._seed))
-        return DataLayer(name_tiers(file.tiers, dsns), catalog, services, self._close_timeout_s)
+        return kind(name_tiers(file.tiers, dsns), catalog, services, self._close_timeout_s)
 
     def _check(self) -> None:
         """Refuse arguments of other kinds: what they would break is far from here."""

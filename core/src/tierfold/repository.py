@@ -72,9 +72,16 @@ class Repository(Generic[T]):
             ValidationError: ``id`` is no id, or what is stored does not fit the class.
             PartitionUnavailableError: Its partition is not here and no tier that holds it can be reached.
         """
+        try:
+            return self.get_here(id)
+        except PartitionUnavailableError:
+            record = await self._find_brought(self._segment_of_id(id), id)
+        return self._load_live(id, record)
+
+    def get_here(self, id: str) -> T | None:
+        """`get`, inline, in any thread; never brings a partition down."""
         if _TRANSACTION() is not None:
-            record = (await self._record(id))[1]
-            return None if record is None else self._load(record)
+            return self._load_live(id, self._access.reader.find(self._segment_of_id(id), id))
         try:
             key = id.rpartition(".")[0]
         except (AttributeError, TypeError):
@@ -82,8 +89,6 @@ class Repository(Generic[T]):
         finder = self._finders.get(key) or self._finder_of(id)
         try:
             record = finder(id)
-        except PartitionUnavailableError:
-            record = await self._find_brought(self._segment_of_id(id), id)
         except UnicodeEncodeError:
             raise not_an_id(id) from None
         if record is None:
@@ -92,6 +97,11 @@ class Repository(Generic[T]):
         if record.content[32] & 1:  # `record.deleted`, without the call
             return None
         return self._load(record)
+
+    def _load_live(self, id: str, record: Record | None) -> T | None:
+        if record is None:
+            split_id(id)
+        return None if record is None or record.deleted else self._load(record)
 
     def _finder_of(self, id: str) -> Callable[[str], Record | None]:
         """How records of the id's partition are found, remembered by logical key."""

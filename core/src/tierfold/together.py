@@ -8,6 +8,7 @@ from typing import TypeVar
 import anyio
 
 from tierfold.errors import TierfoldError
+from tierfold.wake import current_loop
 
 __all__ = ["together"]
 
@@ -34,9 +35,12 @@ async def together(work: Callable[[T], Awaitable[R]], items: Iterable[T], *, at_
             if failures:
                 return
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(at_once):
-            tasks.start_soon(work_on)
+    if current_loop() is None:  # one after the other: there are no tasks
+        await work_on()
+    else:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(at_once):
+                tasks.start_soon(work_on)
     if failures:
         raise failures[0]
     return done

@@ -1,16 +1,21 @@
 """How one thread wakes what waits in another's event loop. The only file that knows asyncio and trio by name.
 
-Neither is imported before the caller's program did: where it is not imported, it does not run.
+Neither is imported before the caller's program did: where it is not imported, it does not run. A thread without an
+event loop can wait likewise, blocked, while it drives a coroutine.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from threading import Lock, get_ident
-from typing import TYPE_CHECKING
+from queue import Empty, SimpleQueue
+from threading import Lock, get_ident, local
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tierfold.errors import BlockingCallError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -18,11 +23,19 @@ if TYPE_CHECKING:
 
     from trio.lowlevel import TrioToken
 
-__all__ = ["Home", "Signal", "Waiter", "current_home", "give_way"]
+__all__ = ["Home", "Signal", "Waiter", "current_home", "current_loop", "drive", "give_way", "refuse_in_loop"]
+
+T = TypeVar("T")
 
 
 class Home(ABC):
-    """A running event loop, as seen from other threads. Equal for equal loops."""
+    """A running event loop, or a thread that drives a coroutine, as seen from other threads. Equal for equal ones.
+
+    Attributes:
+        lasts: Whether all waits of one task are in it, and not each in another one.
+    """
+
+    lasts = True
 
     @abstractmethod
     def call(self, function: Callable[[], object]) -> bool:
@@ -32,8 +45,12 @@ class Home(ABC):
         """
 
     @abstractmethod
-    def waiter(self) -> Waiter:
-        """Something for one task of this loop to wait for, once."""
+    def waiter(self, *, for_news: bool = False) -> Waiter:
+        """Something for one task of this loop to wait for, once.
+
+        Args:
+            for_news: It is no wait for the end of something that was begun; `drive` gives up only such waits.
+        """
 
     @abstractmethod
     async def give_way(self) -> None:
@@ -71,6 +88,27 @@ async def give_way() -> None:
 
 
 def current_home() -> Home | None:
+    """The event loop that runs in this thread, or what `drive` put in its place, or None."""
+    return current_loop() or _DRIVEN.home
+
+
+def refuse_in_loop() -> None:
+    """Called first by every blocking call, and therefore quick.
+
+    Raises:
+        BlockingCallError: An event loop runs in this thread.
+    """
+    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
+    try:
+        runs = asyncio is not None and asyncio._get_running_loop() is not None
+        runs = runs or (trio is not None and trio.lowlevel.in_trio_run())
+    except AttributeError:  # another thread is importing it just now
+        runs = False
+    if runs:
+        raise BlockingCallError(_IN_LOOP)
+
+
+def current_loop() -> Home | None:
     """The event loop that runs in this thread, or None."""
     if "trio" in sys.modules:
         from trio.lowlevel import current_trio_token, in_trio_run
@@ -109,7 +147,8 @@ class Signal:
     async def wait(self) -> None:
         """Return when `set` was called since the last return, without suspending if it already was.
 
-        One task at a time, always of the same event loop. A cancelled wait leaves the signal as it is.
+        One task at a time, always of the same event loop, or any thread that drives. A cancelled wait leaves the signal
+        as it is.
         """
         waiter = self._enter()
         if waiter is not None:
@@ -120,12 +159,13 @@ class Signal:
         self._is_set = False
 
     def _enter(self) -> Waiter | None:
-        home = self._home = self._home or current_home()
-        assert home is not None, "only a task of asyncio or trio can wait"
+        home = self._home or current_home()
+        assert home is not None, "only a task of asyncio or trio, or what is driven, can wait"
+        self._home = home if home.lasts else None
         with self._lock:
             assert self._waiter is None, "a signal wakes one task"
             if not self._is_set:
-                self._waiter = home.waiter()
+                self._waiter = home.waiter(for_news=True)
             return self._waiter
 
 
@@ -146,7 +186,7 @@ class _AsyncioHome(Home):
             return False
         return True
 
-    def waiter(self) -> Waiter:
+    def waiter(self, *, for_news: bool = False) -> Waiter:
         return _AsyncioWaiter(self)
 
     async def give_way(self) -> None:
@@ -188,7 +228,7 @@ class _TrioHome(Home):
             return False
         return True
 
-    def waiter(self) -> Waiter:
+    def waiter(self, *, for_news: bool = False) -> Waiter:
         return _TrioWaiter(self)
 
     async def give_way(self) -> None:
@@ -210,3 +250,99 @@ class _TrioWaiter(Waiter):
 
     async def wait(self) -> None:
         await self._event.wait()
+
+
+# --- threads without an event loop -------------------------------------------------------------------------------
+
+_IN_LOOP: Final = "a blocking call would stop the event loop of this thread; use the asynchronous layer in it"
+
+
+def drive(work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> T:
+    """Run a coroutine in this thread, without an event loop. Where it waits for other threads, this one is blocked.
+
+    Args:
+        timeout_s: How long a `Signal` is waited for.
+
+    Raises:
+        BlockingCallError: An event loop runs in this thread, or the coroutine needs one.
+        TimeoutError: The signal did not come in time.
+    """
+    if current_loop() is not None:
+        work.close()
+        raise BlockingCallError(_IN_LOOP)
+    outer, home = _DRIVEN.home, _ThreadHome(timeout_s)
+    _DRIVEN.home = home
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        _DRIVEN.home = outer
+        home.end()
+    work.close()
+    raise BlockingCallError("this waits for an event loop, and none runs in this thread")
+
+
+class _ThreadHome(Home):
+    """One `drive`. Calls run in its thread while it waits."""
+
+    lasts = False
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        self._lock = Lock()
+        self._has_ended = False
+        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def call(self, function: Callable[[], object]) -> bool:
+        with self._lock:
+            if not self._has_ended:
+                self._calls.put(function)
+            return not self._has_ended
+
+    def waiter(self, *, for_news: bool = False) -> Waiter:
+        return _ThreadWaiter(self, self._deadline_s if for_news else None)
+
+    async def give_way(self) -> None:
+        """There are no other tasks; other threads have their turn anyway."""
+
+    def run_next(self, deadline_s: float | None) -> None:
+        """Wait for a call, and run it."""
+        left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+        try:
+            call = self._calls.get(timeout=left_s)
+        except Empty:
+            raise TimeoutError from None
+        call()
+
+    def end(self) -> None:
+        """Take no more calls. Those that came are run: they may deliver what others wait for."""
+        with self._lock:
+            self._has_ended = True
+        while not self._calls.empty():
+            self._calls.get()()
+
+
+class _ThreadWaiter(Waiter):
+    def __init__(self, home: _ThreadHome, deadline_s: float | None) -> None:
+        self.home: _ThreadHome = home
+        self.thread = get_ident()
+        self._deadline_s = deadline_s
+        self._woken = False
+
+    def wake(self) -> None:
+        self._woken = True
+
+    async def wait(self) -> None:
+        while not self._woken:
+            self.home.run_next(self._deadline_s)
+
+
+class _Driven(local):
+    """What this thread drives."""
+
+    home: _ThreadHome | None = None
+
+
+_DRIVEN: Final = _Driven()

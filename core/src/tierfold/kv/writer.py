@@ -24,7 +24,7 @@ from tierfold.errors import (
 )
 from tierfold.kv.fork import watch_fork
 from tierfold.kv.unit import ResultT, SessionT, Ticket, Unit
-from tierfold.wake import Home, Waiter, current_home
+from tierfold.wake import Home, Waiter, current_home, refuse_in_loop
 
 __all__ = ["InlineWriter", "Writer", "WriterThread", "start_writer"]
 
@@ -99,8 +99,7 @@ class Writer(ABC, Generic[SessionT]):
 
     def _refuse_to_block(self) -> None:
         self._refuse_in_delivery()
-        if current_home() is not None:
-            raise BlockingCallError("a blocking call would stop the event loop of this thread; await the async one")
+        refuse_in_loop()
 
     def _refuse_in_delivery(self) -> None:
         if self._deliverer == get_ident():
