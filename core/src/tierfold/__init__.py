@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         StoreTimeoutError,
         StoreUnavailableError,
         TierfoldError,
+        TransactionError,
         ValidationError,
     )
     from tierfold.events import Subscription
@@ -83,6 +84,7 @@ _HOME: Final = {
         "StoreTimeoutError",
         "StoreUnavailableError",
         "TierfoldError",
+        "TransactionError",
         "ValidationError",
     ),
     "tierfold.events": ("Subscription",),
@@ -154,6 +156,7 @@ __all__ = [
     "Tier",
     "TierStatus",
     "TierfoldError",
+    "TransactionError",
     "ValidationError",
     "Where",
     "entity",

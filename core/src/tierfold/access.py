@@ -13,6 +13,7 @@ from tierfold.links.link import Link
 from tierfold.model import Commit, Digest, Record, SegmentName, Write
 from tierfold.tiers import OpenTier
 from tierfold.together import together
+from tierfold.transactions.transaction import Transaction, current_of
 
 __all__ = ["Access"]
 
@@ -56,10 +57,35 @@ class Access:
             raise StoreClosedError("the data layer is closed")
 
     @property
-    def reader(self) -> LocalStore:
-        """The nearest tier."""
+    def transaction(self) -> Transaction | None:
+        """The one that is going on in this task or thread. Every store here is given as it sees it.
+
+        Raises:
+            TransactionError: It has ended, or failed.
+        """
+        return current_of(self)
+
+    def _seen(self, store: LocalStore) -> LocalStore:
+        transaction = current_of(self)
+        return store if transaction is None else transaction.view(store)
+
+    @property
+    def nearest(self) -> LocalStore:
+        """The nearest tier, whatever transaction is going on."""
         assert self._reader is not None, "there are no repositories before the layer is open"
         return self._reader
+
+    @property
+    def reader(self) -> LocalStore:
+        """The nearest tier."""
+        return self._seen(self.nearest)
+
+    def searched(self, type: str) -> LocalStore:
+        """The nearest tier with its indexes, unless the transaction wrote to the type, which they do not know of."""
+        transaction = current_of(self)
+        if transaction is None or all(segment.type != type for segment in transaction.pending.segments):
+            return self.nearest
+        return transaction.view(self.nearest)
 
     @property
     def writer(self) -> LocalStore:
@@ -72,13 +98,13 @@ class Access:
         tier = self._tiers[self._write_to]
         if tier.store is None:
             raise StoreUnavailableError(f"tier {tier.name!r}, which makes writes durable, cannot be reached")
-        return _local(tier, _NOT_WAITED_FOR)
+        return self._seen(_local(tier, _NOT_WAITED_FOR))
 
     @property
     def holder(self) -> LocalStore:
         """The tier that has every write which waits for its partition: what is in front of it are caches."""
         tier = self._tiers[self._write_to]
-        return self.reader if tier.store is None else _local(tier, _NOT_WAITED_FOR)
+        return self.reader if tier.store is None else self._seen(_local(tier, _NOT_WAITED_FOR))
 
     @property
     def durable(self) -> bool:
@@ -147,7 +173,8 @@ class Access:
     async def segments(self, type: str) -> tuple[list[SegmentName], bool]:
         """Every segment of a type that any tier knows, and whether all tiers could be asked."""
         self.require_open()
-        found: set[SegmentName] = set()
+        transaction = current_of(self)
+        found = set(transaction.pending.segments) if transaction else set[SegmentName]()
         all_asked = True
         for tier in self._tiers:
             try:
@@ -174,6 +201,9 @@ class Access:
             return ()
         beyond = () if self.beyond is None else (self.beyond,)
         names = (*[tier.name for tier in self._tiers[1:]], *beyond)
+        transaction = current_of(self)
+        if transaction is not None and transaction.pending.find(segment, record.id) is not None:
+            return names[self._write_to :]
         for number in range(self._write_to, len(names)):
             near = self._tiers[number].store
             if isinstance(near, NearerStore) and near.is_pending(segment, record):
@@ -198,8 +228,15 @@ class Access:
     # --- writing -------------------------------------------------------------------------------------------------
 
     async def write(self, writes: Sequence[Write]) -> Commit:
-        """Store a batch durably, then let the caches in front of it have their copies."""
+        """Store a batch durably, then let the caches in front of it have their copies; or keep it for the commit.
+
+        Raises:
+            TransactionError: A transaction of another layer is going on.
+        """
+        transaction = current_of(self, to_write=True)
         commit = await self.writer.write(writes)
+        if transaction is not None:
+            return commit
         for number in reversed(range(self._write_to)):
             await self._write_through(number, writes, commit)
         return commit

@@ -28,6 +28,7 @@ __all__ = [
     "StoreTimeoutError",
     "StoreUnavailableError",
     "TierfoldError",
+    "TransactionError",
     "ValidationError",
 ]
 
@@ -45,6 +46,10 @@ class ConfigError(TierfoldError):
 
 class BlockingCallError(TierfoldError):
     """A blocking call was made where it would stop an event loop or deadlock a callback."""
+
+
+class TransactionError(TierfoldError):
+    """A transaction was used after its end, or for what cannot be part of it."""
 
 
 class NotFoundError(TierfoldError):

@@ -65,12 +65,12 @@ class IndexKeeper:
     async def release(self) -> None:
         """The layer closes."""
         self._wanted.clear()
-        store = self._access.reader
+        store = self._access.nearest
         if self._held and isinstance(store, IndexedStore):
             await store.release_indexes(self._holder)
 
     async def _hold(self) -> None:
-        store = self._access.reader
+        store = self._access.nearest
         if isinstance(store, IndexedStore):
             for type in self._wanted.keys() - self._held:
                 paths = self._wanted.get(type, ())
@@ -80,6 +80,6 @@ class IndexKeeper:
                     await store.hold_indexes(type, paths, self._holder, _TTL_S)
 
     async def _tend(self) -> None:
-        store = self._access.reader
+        store = self._access.nearest
         while self._held and isinstance(store, IndexedStore) and await store.tend_indexes(_AT_ONCE):
             await give_way()

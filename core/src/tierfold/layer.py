@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from types import MappingProxyType
 from typing import Any, Final, TypeVar, overload
 from weakref import WeakSet
@@ -14,7 +14,7 @@ from tierfold.access import Access
 from tierfold.arguments import check_seconds, given
 from tierfold.catalog import Catalog
 from tierfold.config import duration_s
-from tierfold.errors import ConfigError, StoreClosedError, StoreError
+from tierfold.errors import ConfigError, StoreClosedError, StoreError, TransactionError
 from tierfold.events import Subscription
 from tierfold.indexing import IndexKeeper
 from tierfold.links.link import CONNECT_S, Link
@@ -25,6 +25,7 @@ from tierfold.repository import Repository
 from tierfold.status import LinkReport, Status, SyncReport
 from tierfold.supervisor import Supervisor
 from tierfold.tiers import OpenTier
+from tierfold.transactions.transaction import Block
 
 __all__ = ["DataLayer"]
 
@@ -53,7 +54,7 @@ class DataLayer:
         self._link_list = _links(tiers, services)
         self.links: Mapping[str, Link] = MappingProxyType({link.name: link for link in self._link_list})
         self._access = Access(tiers, self._link_list, catalog.prefix)
-        self._hub = Hub(lambda: self._access.reader)
+        self._hub = Hub(lambda: self._access.nearest)
         self._indexes = IndexKeeper(self._access, services.holder)
         self._repositories: dict[object, Repository[Any]] = {}
         self._stop = anyio.Event()
@@ -184,6 +185,23 @@ class DataLayer:
                 self._indexes.want(kind.declaration.name, kind.declaration.index)
         return known
 
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """A block whose writes are stored together at its end, in the nearest durable tier: all of them, or none.
+
+        In this task, and in those that are started inside, every repository of this layer sees what was written so far.
+        An exception that leaves the block discards it all. A block inside another one is part of that one. Farther
+        tiers receive what was written record by record, partition by partition.
+
+        System fields are filled in after the commit. Ids are assigned before, and stay when nothing was stored.
+
+        Raises:
+            StaleWriteError: At the end: somebody else changed in between what was created, deleted, modified or saved
+                here with a condition.
+            TransactionError: It was used after its end, or inside one of another layer.
+        """
+        self._require_open()
+        return Block(self._access)
+
     def events(self) -> Subscription[Change]:
         """Every change of this prefix's entities in the tier that is written to, by whomever, in commit order.
 
@@ -231,8 +249,11 @@ class DataLayer:
 
         Raises:
             ConfigError: There is no link of that name.
+            TransactionError: A transaction is going on: what it wrote is not stored yet.
         """
         self._require_open()
+        if self._access.transaction is not None:
+            raise TransactionError("sync_now delivers what is stored; call it behind the transaction")
         if timeout_s is not None:
             check_seconds(timeout_s, "timeout_s")
         if link is not None and link not in self.links:

@@ -148,6 +148,7 @@ class Write(Struct, frozen=True, gc=False):
         merge: Called when a live record is replaced, to keep what the writer does not know.
         oldest_schema: The oldest schema of a stored record that ``merge`` understands.
         keeps_schema: A live record that is replaced keeps its schema: who writes knows documents only.
+        anew: A live record that is replaced counts as deleted first: nothing of it is kept.
     """
 
     segment: SegmentName
@@ -158,6 +159,7 @@ class Write(Struct, frozen=True, gc=False):
     merge: Merge | None = None
     oldest_schema: int = 0
     keeps_schema: bool = False
+    anew: bool = False
 
 
 class Written(Struct, frozen=True, gc=False):

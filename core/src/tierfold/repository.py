@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from msgspec.structs import replace
@@ -22,9 +23,10 @@ from tierfold.instants import datetime_of
 from tierfold.live.entity import LiveEntity
 from tierfold.live.hub import Hub
 from tierfold.live.snapshot import Live, Overflow
-from tierfold.model import ABSENT, ANY, Commit, Digest, Meta, Record, SegmentName, Stored, Write
+from tierfold.model import ABSENT, ANY, Commit, Digest, Meta, Record, SegmentName, Stored, Write, Written
 from tierfold.queries.query import OnInvalid, Query
 from tierfold.queries.question import Where, ask
+from tierfold.transactions.transaction import CURRENT
 from tierfold.upgrading import Upgrading
 
 __all__ = ["Repository"]
@@ -34,6 +36,7 @@ T = TypeVar("T")
 _ETAG: Final = re.compile(r'"?([A-Za-z0-9_-]{22})"?')
 """A record hash in base64url, perhaps quoted as HTTP does."""
 _KNOWN_KEYS: Final = 4_096
+_TRANSACTION: Final = CURRENT.get
 
 
 class Repository(Generic[T]):
@@ -51,7 +54,6 @@ class Repository(Generic[T]):
         self._access = access
         self._adapter: EntityAdapter[T] = kind.adapter
         self._load: Callable[[Record], T] = kind.adapter.load
-        self._find = access.reader.find
         self._finders: dict[str, Callable[[str], Record | None]] = {}
         self._segment_of_id = kind.placement.segment_of_id
         self._declared = False
@@ -70,6 +72,9 @@ class Repository(Generic[T]):
             ValidationError: ``id`` is no id, or what is stored does not fit the class.
             PartitionUnavailableError: Its partition is not here and no tier that holds it can be reached.
         """
+        if _TRANSACTION() is not None:
+            record = (await self._record(id))[1]
+            return None if record is None else self._load(record)
         try:
             key = id.rpartition(".")[0]
         except (AttributeError, TypeError):
@@ -92,7 +97,7 @@ class Repository(Generic[T]):
         """How records of the id's partition are found, remembered by logical key."""
         if len(self._finders) >= _KNOWN_KEYS:
             self._finders.clear()
-        finder = self._access.reader.finder(self._segment_of_id(id))
+        finder = self._access.nearest.finder(self._segment_of_id(id))
         return self._finders.setdefault(id.rpartition(".")[0], finder)
 
     async def get_stored(self, id: str) -> Stored[T] | None:
@@ -134,7 +139,7 @@ class Repository(Generic[T]):
     async def _record(self, id: str) -> tuple[SegmentName, Record | None]:
         segment = self._segment_of_id(id)
         try:
-            record = self._find(segment, id)
+            record = self._access.reader.find(segment, id)
         except PartitionUnavailableError:
             record = await self._find_brought(segment, id)
         except UnicodeEncodeError:
@@ -152,7 +157,7 @@ class Repository(Generic[T]):
             if held is None:
                 raise
             return held
-        return self._find(segment, id) if present else self._access.holder.find_held(segment, id)
+        return (self._access.reader.find if present else self._access.holder.find_held)(segment, id)
 
     def _meta(self, segment: SegmentName, record: Record) -> Meta:
         return Meta(
@@ -216,7 +221,7 @@ class Repository(Generic[T]):
 
     def indexes(self) -> Sequence[IndexStatus]:
         """The type's indexes in the nearest tier: being built, ready, or being dropped."""
-        store = self._access.reader
+        store = self._access.nearest
         return store.indexes(self._kind.declaration.name) if isinstance(store, IndexedStore) else ()
 
     # --- writing -------------------------------------------------------------------------------------------------
@@ -319,7 +324,7 @@ class Repository(Generic[T]):
         await self._access.bring_to_writer(create.segment)
         remove = Write(self._segment_of_id(record.id), record.id, None, expected=record.hash)
         commit = await self._commit([remove, create])
-        return self._fill(entity, commit.written[1].record)
+        return self._filled([entity], [create], [commit.written[1]])[0]
 
     def _with_unknown(self, record: Record, write: Write) -> bytes | None:
         """A new id has no stored document to merge with, so what the class does not know is taken along here."""
@@ -357,29 +362,50 @@ class Repository(Generic[T]):
 
     async def _save(self, entities: Sequence[T], writes: Sequence[Write]) -> list[T]:
         commit = await self._commit(writes)
-        pairs = zip(entities, commit.written, strict=True)
-        return [self._fill(entity, written.record) for entity, written in pairs]
+        return self._filled(entities, writes, commit.written)
+
+    def _filled(self, entities: Sequence[T], writes: Sequence[Write], written: Sequence[Written]) -> list[T]:
+        """The entities with the system fields of what was stored; in a transaction they get them at its end."""
+        transaction = self._access.transaction
+        if transaction is not None:
+            for entity, write in zip(entities, writes, strict=True):
+                transaction.fill_later(write.segment, write.id, partial(self._adapter.fill, entity))
+            return list(entities)
+        return [self._fill(entity, done.record) for entity, done in zip(entities, written, strict=True)]
 
     def _fill(self, entity: T, record: Record | None) -> T:
         assert record is not None, "only a delete leaves no record"
         return self._adapter.fill(entity, record)
 
     async def _commit(self, writes: Sequence[Write]) -> Commit:
+        transaction = self._access.transaction
+        if transaction is not None:
+            transaction.join(self._kind.declaration.name, self._load, self._note_stored)
         if not self._declared:
-            await self._declare()
+            await self._declare(to_be_kept=transaction is not None)
         try:
             return await self._write(writes)
         except StaleWriteError as error:
             current = self._load(error.current) if isinstance(error.current, Record) else None
             raise StaleWriteError(error.type, error.id, current, error.current_etag) from None
 
-    async def _declare(self) -> None:
-        """The first write of a type puts its declaration into the catalog; reads never do."""
+    async def _declare(self, *, to_be_kept: bool) -> None:
+        """The first write of a type puts its declaration into the catalog; reads never do.
+
+        Args:
+            to_be_kept: It is stored with the transaction, if that is.
+        """
         declaration = self._kind.declaration
         stored = await self._access.declare(declaration.name, declaration.to_bytes())
         require_agreement(declaration, Declaration.from_bytes(stored))
-        self._declared = True
-        self._note_declared()
+        if not to_be_kept:
+            self._note_stored()
+
+    def _note_stored(self) -> None:
+        """A write of this type was stored, and with it the declaration."""
+        if not self._declared:
+            self._declared = True
+            self._note_declared()
 
     async def _record_to_write(self, id: str) -> Record | None:
         """The record in the tier that is written to, which a cache in front of it may lag behind."""

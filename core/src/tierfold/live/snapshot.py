@@ -14,6 +14,7 @@ from msgspec import Struct
 from tierfold.abc.store import RecordChange
 from tierfold.errors import QueryError
 from tierfold.model import Change
+from tierfold.transactions.transaction import outside
 from tierfold.wake import Signal
 
 __all__ = ["Live", "Overflow", "Snapshot", "SnapshotState"]
@@ -141,6 +142,10 @@ class Live(ABC, Generic[T]):
             QueryError: With ``overflow="error"``, more than 1,000 commits were not taken in time.
             StoreClosedError: The layer was closed before the first one.
         """
+        with outside():  # of transactions: what is observed is what is stored
+            return await self._wait_for_next()
+
+    async def _wait_for_next(self) -> Snapshot[T]:
         while True:
             if self._leave is None and not self.closed:
                 self._leave = self._join()

@@ -54,7 +54,7 @@ class Search:
         self._access, self._question, self._skips = access, question, skips
         self._upgrade, self._schema = kind.adapter.upgrade, kind.declaration.schema
         self.ids = ids_in(question.condition)
-        self._store = access.reader
+        self._store = access.searched(question.type)
         self._plan: Plan | None = None
         self.hindrance: str | None = None
         self.scope: Scope

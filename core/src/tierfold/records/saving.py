@@ -25,7 +25,7 @@ from tierfold.model import (
 from tierfold.records.session import Entry, WriteSession
 from tierfold.records.snapshot import SegmentState
 
-__all__ = ["SaveUnit"]
+__all__ = ["SaveUnit", "document_over", "require_expected"]
 
 _Place = tuple[bytes, int, bytes]
 """Record key, number of the write in the batch, id."""
@@ -51,7 +51,8 @@ class SaveUnit:
             olds = self._olds[name] = _find_all(session, name, places)
             if self._conditional:
                 for (_, order, _), old in zip(places, olds, strict=True):
-                    _expect(self._writes[order], old)
+                    write = self._writes[order]
+                    require_expected(write, None if old is None else _record(write, old))
 
     def put(self, session: WriteSession) -> Commit:
         written = [_NOTHING] * len(self._writes)
@@ -144,30 +145,44 @@ def _find_all(session: WriteSession, name: SegmentName, places: Sequence[_Place]
     return [None if value is None else open_row(key, value) for key, value in zip(keys, values, strict=True)]
 
 
+def _record(write: Write, old: Row) -> Record:
+    return Record(write.segment.type, old.content, Digest(old.hash))
+
+
 def _successor(write: Write, id: bytes, old: Row, stamp: bytes) -> bytes:
     """Content that replaces a record. A new life after a delete has a new birth and goes on counting versions."""
-    before = Record(write.segment.type, old.content, Digest(old.hash))
-    payload = write.payload
+    before = _record(write, old)
+    payload, schema = document_over(write, before)
+    version = before.version + 1
     if payload is None:
-        extension, version = before.extension, before.version + 1
-        return pack_content(stamp, before.birth, True, before.schema, version, id, b"", extension)
-    if before.deleted:
-        return pack_content(stamp, stamp, False, write.schema, before.version + 1, id, payload)
-    if write.merge is not None:
-        payload = write.merge(before.payload, payload)
-    schema = before.schema if write.keeps_schema else max(before.schema, write.schema)
-    return pack_content(stamp, before.birth, False, schema, before.version + 1, id, payload, before.extension)
+        return pack_content(stamp, before.birth, True, schema, version, id, b"", before.extension)
+    if before.deleted or write.anew:
+        return pack_content(stamp, stamp, False, schema, version, id, payload)
+    return pack_content(stamp, before.birth, False, schema, version, id, payload, before.extension)
 
 
-def _expect(write: Write, old: Row | None) -> None:
-    """Compare-and-set: raise unless the write may replace what is there."""
-    current = None
-    if old is not None and not old.deleted:
-        current = Record(write.segment.type, old.content, Digest(old.hash))
+def document_over(write: Write, before: Record | None) -> tuple[bytes | None, int]:
+    """Payload, None for a delete, and schema that a write stores over a record."""
+    if write.payload is None:
+        return None, write.schema if before is None else before.schema
+    if before is None or before.deleted or write.anew:
+        return write.payload, write.schema
+    payload = write.payload if write.merge is None else write.merge(before.payload, write.payload)
+    return payload, before.schema if write.keeps_schema else max(before.schema, write.schema)
+
+
+def require_expected(write: Write, before: Record | None) -> None:
+    """Compare-and-set: whether the write may replace what is there.
+
+    Raises:
+        StaleWriteError: It may not.
+        AlreadyExistsError: It must not replace anything.
+    """
+    current = None if before is None or before.deleted else before
     if write.expected == ABSENT:
         if current is not None:
             raise AlreadyExistsError(write.segment.type, write.id)
         return
-    is_other = write.expected != ANY and (old is None or old.hash != write.expected)
+    is_other = write.expected != ANY and (before is None or before.hash != write.expected)
     if is_other or (current is not None and current.schema < write.oldest_schema):
         raise StaleWriteError(write.segment.type, write.id, current, None if current is None else current.etag)

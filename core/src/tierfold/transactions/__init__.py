@@ -1,0 +1,1 @@
+"""Transactions: writes that are kept back until their end, seen meanwhile by who made them."""
