@@ -72,10 +72,17 @@ async def test_conditions_and_orders_take_the_names_of_attributes() -> None:
         assert codes(await things.query(F.event_code == "b").all()) == ["b"]
         assert codes(await things.query(F.the_depth.max_km >= 2, sort=["-the_depth.max_km"]).all()) == ["a", "c"]
         assert codes(await things.query(F.more.x.y == "c").all()) == ["c"]
-        assert codes(await things.query(~F.event_code.is_in(["a"]) & F.event_code.exists(), sort=["event_code"])) == [
-            "b",
-            "c",
-        ]
+        others = things.query(~F.event_code.is_in(["a"]) & F.event_code.exists(), sort=["event_code"])
+        assert codes(await others.all()) == ["b", "c"]
+
+
+async def test_members_of_inner_classes_are_declared_too_and_keys_of_maps_are_not() -> None:
+    async with tierfold.open("memory:") as data:
+        things = await renamed(data)
+        await things.save(Renamed("ci", "d", more={"a.b": {"c": 1}}))
+        with pytest.raises(tierfold.QueryError, match=r"no field 'the_depth\.least_km'"):
+            things.query(F.the_depth.least_km > 1)
+        assert codes(await things.query(F.more["a.b"].c == 1).all()) == ["d"]
 
 
 async def test_selectors_take_the_names_in_documents() -> None:
@@ -93,7 +100,9 @@ async def test_aliases_are_the_names_in_documents() -> None:
         assert [thing.code for thing in await things.query(F.code > "a", sort=["-code"]).all()] == ["c", "b"]
 
 
-@pytest.mark.parametrize("where", [F.nowhere == 1, F.code.deeper == 1, F.eventCode == "b", F.dotted == 0, F["a.b"] == 0])
+@pytest.mark.parametrize(
+    "where", [F.nowhere == 1, F.code.deeper == 1, F.eventCode == "b", F.dotted == 0, F["a.b"] == 0]
+)
 async def test_what_the_class_does_not_declare_is_an_error(where: Any) -> None:
     """An alias with a dot could be taken for two names."""
     async with tierfold.open("memory:") as data:
@@ -158,8 +167,8 @@ async def test_the_system_fields_can_be_asked_for_and_ordered_by() -> None:
 
 async def test_entities_that_do_not_fit_the_class_are_an_error_or_counted() -> None:
     async with tierfold.open("memory:") as data:
+        await renamed(data)
         documents = data.repo("Thing")
-        await (await renamed(data)).query().all()
         bad = await documents.save({"net": "ci", "eventCode": 7})
         things = data.repo(Renamed)
         with pytest.raises(tierfold.ValidationError, match=bad["id"]):
