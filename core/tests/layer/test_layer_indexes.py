@@ -1,4 +1,4 @@
-"""Indexes as a data layer keeps them: begun by classes, built and dropped in the background, and who is told why not."""
+"""Indexes as a data layer keeps them: built and dropped in the background, and who is told why not."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ async def test_a_query_goes_on_when_its_index_is_dropped_while_it_reads() -> Non
         await ready(things, "n")
         store: Any = data.tiers[0].store
         async with anyio.create_task_group() as tasks:
-            for query in (things.query(F.n >= 0, sort=["text"] and ["n"]), things.query(F.n >= 0)):
+            for query in (things.query(F.n >= 0, sort=["n"]), things.query(F.n >= 0)):
                 tasks.start_soon(_complete, query, 3_000)
             await anyio.lowlevel.checkpoint()
             await store.hold_indexes("Thing", [], data._services.holder, 1.0)
