@@ -157,8 +157,13 @@ async def test_a_query_goes_on_when_its_index_is_dropped_while_it_reads() -> Non
         async with anyio.create_task_group() as tasks:
             for query in (things.query(F.n >= 0, sort=["n"]), things.query(F.n >= 0)):
                 tasks.start_soon(_complete, query, 3_000)
+            tasks.start_soon(_count, data.repo(Bare).query((F.n >= 0) & (F.text >= "")), 3_000)
             await anyio.lowlevel.checkpoint()
             await store.hold_indexes("Thing", [], data._services.holder, 1.0)
+
+
+async def _count(query: tierfold.Query[Any], count: int) -> None:
+    assert await query.count() == count
 
 
 async def _complete(query: tierfold.Query[Any], count: int) -> None:
