@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-from tests.bench import differing, first_sync, get, growth, imports, latency, live, memory, no_op, save
+from tests.bench import differing, first_sync, get, growth, imports, latency, live, memory, no_op, others, queries, save
 from tests.bench.figure import Figure
 from tests.bench.report import machine, table, write_page
 
@@ -28,6 +28,8 @@ _BARS: Final[Mapping[str, Callable[[Path], Awaitable[list[Figure]]]]] = {
     "latency": latency.measure,
     "differing": differing.measure,
     "live": live.measure,
+    "queries": queries.measure,
+    "others": others.measure,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import cached_property
 from typing import Final
 
 from tierfold.abc.indexed import IndexedStore, IndexHit, IndexPath
@@ -34,16 +35,23 @@ class Finder:
     """Looks for records of one type.
 
     Args:
-        matches: Whether a record's content meets the condition.
+        make_matches: Makes `matches`.
         contains: Whether a segment is one of those that are asked about.
 
     Attributes:
         scanned: How many records it looked at.
     """
 
-    def __init__(self, type: str, matches: Callable[[bytes], bool], contains: Callable[[SegmentName], bool]) -> None:
-        self._type, self._matches, self._contains = type, matches, contains
+    def __init__(
+        self, type: str, make_matches: Callable[[], Callable[[bytes], bool]], contains: Callable[[SegmentName], bool]
+    ) -> None:
+        self._type, self._make_matches, self._contains = type, make_matches, contains
         self.scanned = 0
+
+    @cached_property
+    def matches(self) -> Callable[[bytes], bool]:
+        """Whether a record's content meets the condition. Made when an index does not say so."""
+        return self._make_matches()
 
     async def lying(
         self, store: LocalStore, segment: SegmentName, after: str | None, *, first: int, back: bool
@@ -52,7 +60,7 @@ class Finder:
         key: bytes | None = b"" if after is None else store.record_key(self._type, after)
         limit = min(max(first, _FEWEST_AT_ONCE), _ROWS_AT_ONCE)
         while key is not None:
-            part = store.scan_live(segment, key, limit, self._matches, back=back)
+            part = store.scan_live(segment, key, limit, self.matches, back=back)
             self.scanned += part.rows
             key, limit = part.after, _ROWS_AT_ONCE
             if part.records:
@@ -76,7 +84,7 @@ class Finder:
             hits = self._hits(store, path, step, limit)
             found = [hit for hit in hits if self._contains(hit.segment)]
             if not exact:
-                found = [hit for hit in found if self._matches(hit.record.content)]
+                found = [hit for hit in found if self.matches(hit.record.content)]
             if len(hits) == limit:
                 last = hits[-1].key
                 todo += reversed(rest_of(step, last, value_of(last)))

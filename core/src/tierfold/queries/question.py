@@ -22,6 +22,8 @@ from tierfold.where.tree import EVERYTHING, Both, Compare, Either, Exists, Expre
 __all__ = ["Question", "Where", "ask", "ids_in"]
 
 _DEPTH_LIMIT: Final = 64
+_ANY_KEY: Final = "*"
+"""No class has a field of this name."""
 Where = Expression | Mapping[str, Any]
 """A condition, from `F` or in Mango JSON."""
 
@@ -106,15 +108,14 @@ class _Names:
         raise QueryError(f"where takes conditions of this library, not {given(condition)}")
 
     def _path(self, path: Path) -> Path:
-        """The longest declared beginning is renamed; behind it come members that no class declares."""
+        """Names are asked for joined by dots; one with a dot, which only a key of a map can be, keeps its place."""
         if self._is_raw or (len(path) == 1 and path[0] in SYSTEM_FIELDS):
             return path
-        for length in range(len(path), 0, -1):
-            if not any("." in name for name in path[:length]):
-                found = self._stored_name(".".join(path[:length]))
-                if found is not None:
-                    return (*found.split("."), *path[length:])
-        raise QueryError(f"{self._type} has no field {path[0]!r}; members it does not declare are named in Mango JSON")
+        found = self._stored_name(".".join(_ANY_KEY if "." in name else name for name in path))
+        if found is None:
+            said = ".".join(path)
+            raise QueryError(f"{self._type} has no field {said!r}; members it does not declare are named in Mango JSON")
+        return tuple(asked if "." in asked else name for asked, name in zip(path, found.split("."), strict=True))
 
 
 def ids_in(condition: Expression) -> list[str] | None:

@@ -56,6 +56,7 @@ class Search:
         self.ids = ids_in(question.condition)
         self._store = access.searched(question.type)
         self._plan: Plan | None = None
+        self._asked: dict[SegmentName, bool] = {}
         self.hindrance: str | None = None
         self.scope: Scope
         self.order: Ordering
@@ -125,8 +126,7 @@ class Search:
         """Decide how to search, and bring down what must be here for that."""
         question = self._question
         self.scope = await self._find_scope()
-        self._meets = self._matches()
-        self._finder = Finder(question.type, self._meets, self._contains)
+        self._finder = Finder(question.type, self._matches, self._contains)
         order = question.order if start is None else start.order
         while True:
             try:
@@ -148,7 +148,7 @@ class Search:
 
     def concerns(self, change: RecordChange) -> bool:
         """Whether a live record is one of those that the question asks for. Asked after `find`."""
-        return self._contains(change.segment) and self._meets(change.record.content)
+        return self._contains(change.segment) and self._finder.matches(change.record.content)
 
     async def _find_scope(self) -> Scope:
         keys, all_known = self._question.partitions, True
@@ -233,6 +233,12 @@ class Search:
         return self._store.record_key(self._question.type, id)
 
     def _contains(self, segment: SegmentName) -> bool:
+        known = self._asked.get(segment)
+        if known is None:
+            known = self._asked[segment] = self._asks(segment)
+        return known
+
+    def _asks(self, segment: SegmentName) -> bool:
         prefix = self._question.prefix + "."
         if not segment.partition.startswith(prefix):
             return False
@@ -317,7 +323,7 @@ class Search:
         records = [store.find_held(segment, id) for id in ids]
         self._finder.scanned += len(records)
         live = [record for record in records if record is not None and not record.deleted]
-        return [record for record in live if self._meets(record.content)]
+        return [record for record in live if self._finder.matches(record.content)]
 
 
 def _always(content: bytes) -> bool:
