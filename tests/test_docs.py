@@ -29,6 +29,7 @@ from tierfold.kv.local import PAYLOAD_LIMIT_BYTES
 from tierfold.links.link import CONNECT_S, ELSEWHERE_S
 from tierfold.links.runner import LEASE_S
 from tierfold.records.settling import CONFLICT_LIMIT
+from tierfold.where.order_bytes import tag_of
 from tierfold_lmdb.options import LmdbOptions
 
 ROOT = Path(__file__).parent.parent
@@ -255,6 +256,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "Segment": layout.SegmentRow,
     "Partition": layout.PartitionRow,
     "Entity type": layout.TypeRow,
+    "Index": layout.IndexRow,
     "Link": layout.LinkRow,
     "Link state": layout.LinkStateRow,
     "Registration": layout.RegistrationRow,
@@ -269,6 +271,12 @@ def test_format_page_names_every_field_in_its_order(heading: str) -> None:
     fields = [field.name for field in msgspec.structs.fields(TABLES[heading])]
     documented = [name for row in rows for name in row[0].split(", ")]
     assert documented == [re.sub(r"_(ms|s)$", "", name).replace("_", " ") for name in fields]
+
+
+def test_format_page_gives_the_tag_of_every_type_of_values_in_an_index() -> None:
+    rows = table_below((ROOT / "docs/format.md").read_text(), "### Order bytes")
+    named = [re.findall(r"^`([0-9a-f]{2})`", row[1])[0] for row in rows]
+    assert named == [tag_of(rank).hex() for rank in range(8)]
 
 
 def test_format_page_gives_the_sizes_of_record_rows() -> None:

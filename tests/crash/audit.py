@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from struct import Struct as Packing
 from typing import Any, Final
 from zlib import crc32
 
 from tierfold.clock import day_of, hlc_of
+from tierfold.codec import decode
 from tierfold.digest import MODULUS, Hasher
 from tierfold.layout import (
     CHANGELOG,
     CONFLICT_ROWS,
     COUNTERS,
     FEED,
+    INDEX_ENTRY,
+    INDEX_ROWS,
     LEAF,
     LINK_ROWS,
     LINK_STATE_ROWS,
@@ -32,6 +35,7 @@ from tierfold.layout import (
     STORE_ROWS,
     TOMBSTONE,
     TYPE_ROWS,
+    IndexRow,
     Row,
     SegmentRow,
     Table,
@@ -40,6 +44,7 @@ from tierfold.layout import (
 )
 from tierfold.model import Digest, Record, SegmentName
 from tierfold.records.snapshot import Snapshot
+from tierfold.where.order_bytes import order_bytes
 
 __all__ = ["Content", "InconsistentError", "check_store"]
 
@@ -49,11 +54,13 @@ Rows = dict[bytes, bytes]
 """Values of one table by key without the tag."""
 
 _LEAF: Final = Packing(">B16sI")
-_UNSEALED: Final = frozenset({CHANGELOG, FEED, TOMBSTONE})
-_TABLES: Final = {COUNTERS, FEED, CHANGELOG, LEAF, TOMBSTONE, RECORD, MEMBER, SEGMENT_NAME, PEER_NUMBER} | {
+_UNSEALED: Final = frozenset({CHANGELOG, FEED, TOMBSTONE, INDEX_ENTRY})
+_TABLES: Final = {
+    *(COUNTERS, FEED, CHANGELOG, LEAF, TOMBSTONE, RECORD, MEMBER, SEGMENT_NAME, PEER_NUMBER, INDEX_ENTRY)
+} | {
     table.tag
     for table in (
-        *(STORE_ROWS, SEGMENT_ROWS, PARTITION_ROWS, TYPE_ROWS, LINK_ROWS, LINK_STATE_ROWS),
+        *(STORE_ROWS, SEGMENT_ROWS, PARTITION_ROWS, TYPE_ROWS, INDEX_ROWS, LINK_ROWS, LINK_STATE_ROWS),
         *(REGISTRATION_ROWS, PEER_ROWS, CONFLICT_ROWS),
     )
 }
@@ -108,6 +115,7 @@ class _Audit:
         }
         self._check_names(segments)
         self._check_logs(segments, records)
+        self._check_indexes(segments, records)
         self._check_peers(segments, records)
         self._check_conflicts()
 
@@ -205,6 +213,44 @@ class _Audit:
         newest = max((row.max_seq for row in segments.values()), default=0)
         self.expect(newest < self.reading.counters.next_seq, f"seq {newest} was never given out")
 
+    def _check_indexes(
+        self, segments: Mapping[bytes, SegmentRow], records: Mapping[bytes, Mapping[bytes, Row]]
+    ) -> None:
+        """An index that is ready has an entry for each live record; one that is built has those it came past."""
+        entries: defaultdict[bytes, Rows] = defaultdict(dict)
+        for key, schema in self.tables[INDEX_ENTRY].items():
+            entries[key[:4]][key[4:]] = schema
+        rows: dict[bytes, IndexRow] = self.rows(INDEX_ROWS)
+        self.expect(entries.keys() <= rows.keys(), "there are entries of an index that is not there")
+        for number, index in rows.items():
+            name = f"{index.state} index {number.hex()} on {index.type} {'.'.join(index.path)}"
+            self.expect(int.from_bytes(number, "big") < self.reading.counters.next_index, f"{name} is too new")
+            if index.state != "dropping":
+                self._check_index(name, index, entries[number], segments, records)
+
+    def _check_index(
+        self,
+        name: str,
+        index: IndexRow,
+        entries: Rows,
+        segments: Mapping[bytes, SegmentRow],
+        records: Mapping[bytes, Mapping[bytes, Row]],
+    ) -> None:
+        expected, passed = {}, set()
+        for number, row in _live(segments, records, index.type):
+            record = Record(index.type, row.content, Digest(row.hash))
+            key = order_bytes(_member(record, index.path))[0] + record.id.encode() + number
+            expected[key] = record.schema.to_bytes(4, "big")
+            if number + Hasher(index.type).key(record.id.encode()) <= index.built_to:
+                passed.add(key)
+        if index.state == "ready":
+            self.same(name, entries, expected)
+        else:
+            self.expect(passed <= entries.keys(), f"{name} lacks records that it came past")
+            self.expect(entries.items() <= expected.items(), f"{name} has entries without records")
+        schemas = Counter(int.from_bytes(schema, "big") for schema in entries.values())
+        self.same(f"{name}: entries by schema", index.entries, dict(schemas))
+
     # --- other stores --------------------------------------------------------------------------------------------
 
     def _check_peers(self, segments: Mapping[bytes, SegmentRow], records: Mapping[bytes, Mapping[bytes, Row]]) -> None:
@@ -229,6 +275,23 @@ class _Audit:
         counters = self.reading.counters
         numbers = [int.from_bytes(key, "big") for key in self.tables[CONFLICT_ROWS.tag]]
         self.same("conflict log", numbers, list(range(counters.oldest_conflict, counters.next_conflict)))
+
+
+def _live(
+    segments: Mapping[bytes, SegmentRow], records: Mapping[bytes, Mapping[bytes, Row]], type: str
+) -> Iterator[tuple[bytes, Row]]:
+    """(segment, row) of the live records of a type."""
+    for number, rows in records.items():
+        if segments[number].type == type:
+            yield from ((number, row) for row in rows.values() if not row.deleted)
+
+
+def _member(record: Record, path: tuple[str, ...]) -> object:
+    """What a document has under a path, told anew."""
+    found: object = decode(record.payload)
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _by_segment(rows: Rows) -> dict[bytes, Rows]:

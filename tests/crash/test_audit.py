@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.crash.audit import InconsistentError, check_store
 
+from tierfold.codec import encode
 from tierfold.errors import CorruptDataError, StoreFormatError
 from tierfold.kv.memory import MemoryEngine
 from tierfold.kv.store import KvStore
-from tierfold.layout import COUNTER_ROWS, LEAF, SEGMENT_ROWS, seal
+from tierfold.layout import COUNTER_ROWS, INDEX_ENTRY, INDEX_ROWS, LEAF, SEGMENT_ROWS, seal
 from tierfold.model import SegmentName, Write
 from tierfold.specs import OpenContext
 
@@ -25,8 +26,12 @@ Batch = list[tuple[int, int, int | None]]
 
 
 @contextmanager
-def filled(*batches: Batch) -> Iterator[MemoryEngine]:
-    """An engine with a store of documents and tombstones, a day passing between two batches."""
+def filled(*batches: Batch, tended: int = 1_000) -> Iterator[MemoryEngine]:
+    """An engine with a store of documents and tombstones, a day passing between two batches.
+
+    Args:
+        tended: So many records of its indexes are built behind each batch, while others are written.
+    """
     engine = MemoryEngine("audited")
     now_ms = 1_700_000_000_000
 
@@ -35,15 +40,19 @@ def filled(*batches: Batch) -> Iterator[MemoryEngine]:
 
     store = KvStore(engine, OpenContext(clock, os.urandom))
     anyio.run(store.identify)
+    anyio.run(store.hold_indexes, "A", [("n",)], b"one", 1.0)
     for batch in batches:
         now_ms += DAY_MS
         store.write_blocking([write_of(*cell) for cell in batch])
+        anyio.run(store.hold_indexes, "B", [("n",)], b"one", 1.0)
+        for _ in range(3):
+            anyio.run(store.tend_indexes, tended)
     yield engine
     store.close()
 
 
 def write_of(segment: int, number: int, content: int | None) -> Write:
-    payload = None if content is None else b"%d" % content
+    payload = None if content is None else encode({"n": content % 10})
     return Write(SEGMENTS[segment], f"{SEGMENTS[segment].partition[4:]}.{number}", payload)
 
 
@@ -69,7 +78,7 @@ cells = st.tuples(st.integers(0, 2), st.integers(0, 199), st.none() | st.integer
 
 @given(st.lists(st.lists(cells, max_size=120), max_size=8))
 def test_sums_and_logs_follow_from_the_records_after_any_history(batches: list[Batch]) -> None:
-    with filled(*batches) as engine:
+    with filled(*batches, tended=20) as engine:
         check(engine)
 
 
@@ -146,6 +155,27 @@ def test_a_wrong_leaf_is_found() -> None:
         engine.rows.put(key, seal(key, bytes(body)))
 
     assert "leaf" in lie(edit)
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_wrong_count_of_index_entries_is_found(change: int) -> None:
+    def edit(engine: MemoryEngine) -> None:
+        txn = engine.begin()
+        number, row = INDEX_ROWS.rows(txn)[0]
+        row.entries[1] += change
+        INDEX_ROWS.put(txn, row, number)
+        txn.commit()
+
+    assert "entries by schema" in lie(edit)
+
+
+def test_an_index_entry_of_another_value_is_found() -> None:
+    def edit(engine: MemoryEngine) -> None:
+        key, value = next(engine.rows.scan(INDEX_ENTRY, INDEX_ENTRY + b"\xff"))
+        engine.rows.delete(key)
+        engine.rows.put(key[:10] + bytes((key[10] ^ 1,)) + key[11:], value)
+
+    assert "entries without records" in lie(edit)
 
 
 def test_a_counter_that_went_back_is_found() -> None:

@@ -13,7 +13,7 @@ from tierfold.digest import Hasher
 from tierfold.model import Record, pack_content
 from tierfold.where.tree import Both, Compare, Either, Exists, Expression, Not
 
-__all__ = ["NAMES", "conditions", "documents", "holds", "is_before", "is_equal", "record", "values"]
+__all__ = ["NAMES", "conditions", "documents", "find", "holds", "is_before", "is_equal", "record", "values"]
 
 NAMES: Final = ["a", "b", "id", "a b"]
 _TYPES: Final[list[Any]] = [bool, (int, float), str, datetime, bytes, list, dict]
@@ -103,7 +103,8 @@ def is_before(one: Any, other: Any) -> bool:
     return bool(one < other)
 
 
-def _find(document: Any, path: tuple[str, ...]) -> tuple[bool, Any]:
+def find(document: Any, path: tuple[str, ...]) -> tuple[bool, Any]:
+    """(there is something under the path, what)."""
     for name in path:
         if not isinstance(document, dict) or name not in document:
             return False, None
@@ -120,9 +121,9 @@ def holds(condition: Expression, document: Mapping[str, Any]) -> bool:
         case Not():
             return not holds(condition.part, document)
         case Exists():
-            return _find(document, condition.path)[0]
+            return find(document, condition.path)[0]
     assert isinstance(condition, Compare)
-    return _compare(condition, _find(document, condition.path)[1])
+    return _compare(condition, find(document, condition.path)[1])
 
 
 def _compare(condition: Compare, found: Any) -> bool:

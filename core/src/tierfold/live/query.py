@@ -75,7 +75,7 @@ class LiveQuery(Live[list[T]], Generic[T]):
     async def _read(self, lagged: int) -> Snapshot[list[T]]:
         limit = self._question.limit
         want = _EVERYTHING if limit is None else limit + _SPARE + 1
-        search = Search(self._kind, self._access, self._question)
+        search = Search(self._kind, self._access, self._question, skips=self._skips)
         records = await search.find(None, want, back=False)
         self._order, self._matches = search.order, search.concerns
         self._knows_all = len(records) < want

@@ -141,7 +141,7 @@ class Query(Generic[T]):
         return LiveQuery(self._kind, self._access, self._hub, self._question, overflow, skips=self._skips)
 
     def _search(self) -> Search:
-        return Search(self._kind, self._access, self._question)
+        return Search(self._kind, self._access, self._question, skips=self._skips)
 
     async def _page(self, search: Search, start: Cursor | None, size: int, *, back: bool) -> Page[T]:
         """The page behind ``start``, or before it."""

@@ -31,6 +31,7 @@ from tierfold.where.tree import EVERYTHING, Path, paths_of
 
 __all__ = ["Search"]
 
+_NO_DOCUMENT: Final = b"\x80"
 _ALL: Final = 1 << 30
 _SPARE: Final = 1_000
 """So many more records than wanted are collected before the last of them are let go."""
@@ -39,15 +40,18 @@ _SPARE: Final = 1_000
 class Search:
     """Use once. Reads the nearest tier, and what waits here for partitions that cannot be reached.
 
+    Args:
+        skips: A record that cannot be upgraded counts as an empty document, and is none of the search's business.
+
     Attributes:
         scope: The partitions it reads; set when it begins.
         order: What the results are ordered by, likewise; empty = as they lie.
-        ids: The only ids that can meet the condition, where it names them: they are fetched, whatever the indexes.
+        ids: The only ids that can meet the condition, where it names them: these are fetched, and no index is read.
         hindrance: Why an index that would help is not used.
     """
 
-    def __init__(self, kind: EntityKind, access: Access, question: Question) -> None:
-        self._access, self._question = access, question
+    def __init__(self, kind: EntityKind, access: Access, question: Question, *, skips: bool) -> None:
+        self._access, self._question, self._skips = access, question, skips
         self._upgrade, self._schema = kind.adapter.upgrade, kind.declaration.schema
         self.ids = ids_in(question.condition)
         self._store = access.searched(question.type)
@@ -134,10 +138,6 @@ class Search:
         self._plan = plan
         return plan
 
-    def concerns(self, change: RecordChange) -> bool:
-        """Whether a live record is one of those that the question asks for. Asked after `find`."""
-        return self._contains(change.segment) and self._meets(change.record.content)
-
     async def _choose(self, start: Cursor | None, order: tuple[SortField, ...]) -> Plan:
         if self.ids is not None:
             return replace(scan_plan(order), in_order=False)
@@ -145,6 +145,10 @@ class Search:
             return scan_plan(())
         ready = await self._usable()
         return choose(self._question.condition, order, ready, self._estimate, may_order=start is None)
+
+    def concerns(self, change: RecordChange) -> bool:
+        """Whether a live record is one of those that the question asks for. Asked after `find`."""
+        return self._contains(change.segment) and self._meets(change.record.content)
 
     async def _find_scope(self) -> Scope:
         keys, all_known = self._question.partitions, True
@@ -211,13 +215,17 @@ class Search:
 
     def _payload_of(self) -> Callable[[bytes], bytes] | None:
         """The payload that the class sees, for types whose older records are upgraded when they are read."""
-        upgrade, schema, type = self._upgrade, self._schema, self._question.type
+        upgrade, type, skips = self._upgrade, self._question.type, self._skips
         if upgrade is None:
             return None
 
         def payload(content: bytes) -> bytes:
-            record = Record(type, content, Digest(b""))
-            return (upgrade(record) if record.schema < schema else record).payload
+            try:
+                return upgrade(Record(type, content, Digest(b""))).payload
+            except ValidationError:
+                if skips:
+                    return _NO_DOCUMENT
+                raise
 
         return payload
 

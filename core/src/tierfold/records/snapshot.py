@@ -146,9 +146,6 @@ class Snapshot(Generic[X]):
 
     def segment_name(self, number: bytes) -> SegmentName:
         """The segment of a number that a row names."""
-        state = self._numbered.get(number)
-        if state is not None:
-            return state.name
         name = self._names.get(number)
         if name is None:
             row = SEGMENT_ROWS.get(self.txn, number)

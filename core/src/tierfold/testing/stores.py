@@ -14,7 +14,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from anyio.to_thread import run_sync
 
-from tierfold.abc.store import EntityStore, LocalStore
+from tierfold.abc.store import EntityStore, LocalStore, RecordChange
 from tierfold.errors import (
     AlreadyExistsError,
     BlockingCallError,
@@ -510,6 +510,20 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
         newest = [record.etag for record in sorted(store.page(OSLO, None, 10), key=lambda record: record.stamp)]
         assert len(heard) == 30
         assert sorted(newest, key=heard.index) == newest
+
+    async def test_who_follows_is_given_the_records_themselves(self, store: LocalStore) -> None:
+        """S29: tombstones, too, in commit order, until it is ended; each with its segment and where it came from."""
+        heard: list[RecordChange] = []
+        end = store.follow(heard.extend)
+        saved = await written(store, put("oslo.1"), put("rome.1", segment=ROME))
+        (gone,) = await written(store, remove("oslo.1"))
+        end()
+        await store.write([put("oslo.2")])
+        assert sorted((each.kind, each.segment, each.record, each.origin) for each in heard[:2]) == [
+            ("saved", OSLO, saved[0], "local"),
+            ("saved", ROME, saved[1], "local"),
+        ]
+        assert [(each.kind, each.record) for each in heard[2:]] == [("deleted", gone)]
 
     async def test_a_refused_batch_is_not_heard_of(self, store: LocalStore) -> None:
         """S15: nothing was committed."""

@@ -44,7 +44,7 @@ class Lens:
         struct = msgspec.defstruct("View", members, rename=names, gc=False)
         decode = _picking(struct, self._fields) if is_odd else Decoder(struct).decode
         plain = _plain_view(decode, struct)
-        self.view: Callable[[bytes], View] = plain if payload_of is None else _seen(decode, payload_of)
+        self.view: Callable[[bytes], View] = plain if payload_of is None else _seen(decode, struct, payload_of)
         """The view of a live record, from its content (`Record.content`). What is no document has no members."""
         if self._system:
             self.view = self._with_system(self.view)
@@ -94,8 +94,17 @@ def _picking(struct: Callable[..., View], fields: Mapping[str, str]) -> Callable
     return view
 
 
-def _seen(decode: Callable[[bytes], View], payload_of: Callable[[bytes], bytes]) -> Callable[[bytes], View]:
-    return lambda content: decode(payload_of(content))
+def _seen(
+    decode: Callable[[bytes], View], empty: Callable[[], View], payload_of: Callable[[bytes], bytes]
+) -> Callable[[bytes], View]:
+    def view(content: bytes) -> View:
+        payload = payload_of(content)
+        try:
+            return decode(payload)
+        except msgspec.MsgspecError:
+            return empty()
+
+    return view
 
 
 def descend(value: object, names: Sequence[str]) -> object:

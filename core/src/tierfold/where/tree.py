@@ -81,6 +81,7 @@ def paths_of(expression: Expression) -> Iterator[Path]:
             yield path
         case Not(part=part):
             yield from paths_of(part)
-        case Both(parts=parts) | Either(parts=parts):
-            for part in parts:
+        case _:
+            assert isinstance(expression, Both | Either)
+            for part in expression.parts:
                 yield from paths_of(part)
