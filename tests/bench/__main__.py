@@ -13,12 +13,27 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-from tests.bench import differing, first_sync, get, growth, imports, latency, live, memory, no_op, others, queries, save
+from tests.bench import (
+    blocking,
+    differing,
+    first_sync,
+    get,
+    growth,
+    imports,
+    latency,
+    live,
+    memory,
+    no_op,
+    others,
+    queries,
+    save,
+)
 from tests.bench.figure import Figure
 from tests.bench.report import machine, table, write_page
 
 _BARS: Final[Mapping[str, Callable[[Path], Awaitable[list[Figure]]]]] = {
     "get": get.measure,
+    "blocking": blocking.measure,
     "save": save.measure,
     "growth": growth.measure,
     "first_sync": first_sync.measure,

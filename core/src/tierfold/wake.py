@@ -27,6 +27,9 @@ __all__ = ["Home", "Signal", "Waiter", "current_home", "current_loop", "drive", 
 
 T = TypeVar("T")
 
+_LOADED: Final[Callable[[str], Any]] = sys.modules.get
+"""A module, if the program imported it."""
+
 
 class Home(ABC):
     """A running event loop, or a thread that drives a coroutine, as seen from other threads. Equal for equal ones.
@@ -98,14 +101,15 @@ def refuse_in_loop() -> None:
     Raises:
         BlockingCallError: An event loop runs in this thread.
     """
-    asyncio, trio = sys.modules.get("asyncio"), sys.modules.get("trio")
     try:
-        runs = asyncio is not None and asyncio._get_running_loop() is not None
-        runs = runs or (trio is not None and trio.lowlevel.in_trio_run())
+        asyncio = _LOADED("asyncio")
+        if asyncio is not None and asyncio._get_running_loop() is not None:
+            raise BlockingCallError(_IN_LOOP)
+        trio = _LOADED("trio")
+        if trio is not None and trio.lowlevel.in_trio_run():
+            raise BlockingCallError(_IN_LOOP)
     except AttributeError:  # another thread is importing it just now
-        runs = False
-    if runs:
-        raise BlockingCallError(_IN_LOOP)
+        return
 
 
 def current_loop() -> Home | None:

@@ -411,7 +411,7 @@ TWINS: list[tuple[type, type]] = [
 ]
 OTHERWISE = {"aclose": "close"}
 NOT_FOR_USERS = {
-    *("start", "leave", "look", "send_errands", "tiers"),  # how the layer is run
+    *("start", "leave", "look", "send_errands"),  # how the layer is run
     "get_here",
     "push",
 }

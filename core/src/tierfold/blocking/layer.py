@@ -15,6 +15,7 @@ from tierfold.links.link import Link as AsyncLink
 from tierfold.model import Change
 from tierfold.repository import Repository as AsyncRepository
 from tierfold.status import LinkStatus, Status, SyncReport
+from tierfold.tiers import OpenTier
 
 __all__ = ["DataLayer", "Link"]
 
@@ -81,6 +82,11 @@ class DataLayer:
         made = self._calls.run(make())
         known = self._repositories.get(entity)
         return known or self._repositories.setdefault(entity, Repository(made, self._calls))
+
+    @property
+    def tiers(self) -> tuple[OpenTier, ...]:
+        """The tiers, near to far: for commands of this package, which show what lies in the stores themselves."""
+        return self._layer.tiers
 
     def transaction(self) -> AbstractContextManager[None]:
         """A block whose writes are stored together at its end, in the nearest durable tier: all of them, or none.
