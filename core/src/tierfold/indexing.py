@@ -1,17 +1,20 @@
-"""Keeps the indexes that this layer's classes declare: says that they are wanted, and builds and drops them."""
+"""Keeps the indexes that this layer's classes declare: says that they are wanted, builds, drops and shows them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
 
-from tierfold.abc.indexed import IndexedStore, IndexPath
+from tierfold.abc.indexed import IndexedStore, IndexPath, IndexStatus
+from tierfold.abc.store import LocalStore
 from tierfold.access import Access
+from tierfold.entities.declaration import Declaration
 from tierfold.errors import StoreError
 from tierfold.wake import Signal, give_way
 
-__all__ = ["RENEW_S", "IndexKeeper"]
+__all__ = ["RENEW_S", "IndexKeeper", "statuses"]
 
 _TTL_S: Final = 3600.0
 """What a program that was killed wanted is kept for so long."""
@@ -19,6 +22,20 @@ RENEW_S: Final = _TTL_S / 3
 _AT_ONCE: Final = 500
 """Records per transaction of building: writers wait a few milliseconds for one."""
 _AGAIN_S: Final = 1.0
+
+
+def statuses(store: LocalStore, declaration: Declaration) -> Sequence[IndexStatus]:
+    """The indexes that a store has of a type, and those that a class declares and that it has not begun yet."""
+    if not isinstance(store, IndexedStore):
+        return ()
+    known = store.indexes(declaration.name)
+    begun = {status.path for status in known if status.state != "dropping"}
+    wanted = map(_path, declaration.index)
+    return (*known, *(IndexStatus(path, "declared", {}) for path in wanted if path not in begun))
+
+
+def _path(written: str) -> IndexPath:
+    return tuple(written.split("."))
 
 
 class IndexKeeper:
@@ -41,7 +58,7 @@ class IndexKeeper:
     def want(self, type: str, paths: tuple[str, ...]) -> None:
         """A class declares these indexes, and no others; of several classes of one type each has its own."""
         known = self._wanted.get(type)
-        wanted = {*(known or ()), *[tuple(path.split(".")) for path in paths]}
+        wanted = {*(known or ()), *map(_path, paths)}
         if known is None or wanted != set(known):
             self._wanted[type] = tuple(sorted(wanted))
             self._held.discard(type)

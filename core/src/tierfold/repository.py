@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from tierfold.abc.indexed import IndexedStore, IndexStatus
+from tierfold.abc.indexed import IndexStatus
 from tierfold.access import Access
 from tierfold.arguments import given, listed, listed_texts
 from tierfold.catalog import EntityKind, require_agreement
@@ -19,6 +19,7 @@ from tierfold.entities.declaration import Declaration
 from tierfold.entities.ids import not_an_id, split_id
 from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWriteError, ValidationError
+from tierfold.indexing import statuses
 from tierfold.instants import datetime_of
 from tierfold.live.entity import LiveEntity
 from tierfold.live.hub import Hub
@@ -230,9 +231,8 @@ class Repository(Generic[T]):
         return query.observe(overflow=overflow)
 
     def indexes(self) -> Sequence[IndexStatus]:
-        """The type's indexes in the nearest tier: being built, ready, or being dropped."""
-        store = self._access.nearest
-        return store.indexes(self._kind.declaration.name) if isinstance(store, IndexedStore) else ()
+        """The type's indexes in the nearest tier, and those that the class declares and that are not begun yet."""
+        return statuses(self._access.nearest, self._kind.declaration)
 
     # --- writing -------------------------------------------------------------------------------------------------
 

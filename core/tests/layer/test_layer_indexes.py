@@ -54,6 +54,17 @@ async def test_what_a_class_declares_is_built_over_what_is_there() -> None:
         assert (await things.query(F.n == 7).explain()).index == "n"
 
 
+async def test_what_a_class_declares_is_shown_before_it_is_begun() -> None:
+    async with tierfold.open("memory:") as data:
+        things = data.repo(ByN)
+        assert states(things) == {"n": "declared"}
+        await things.save(ByN(n=1))
+        warning = (await things.query(F.n == 1).explain()).warning
+        assert warning is None or "the index on n is" in warning
+        assert not await things.query(F.n == 7).count()
+        await until(lambda: states(things) == {"n": "ready"})
+
+
 async def test_what_a_class_declares_is_built_when_its_first_entity_comes() -> None:
     async with tierfold.open("memory:") as data:
         things = data.repo(ByN)

@@ -15,7 +15,8 @@ __all__ = ["IndexHit", "IndexPath", "IndexState", "IndexStatus", "IndexedStore"]
 
 IndexPath = tuple[str, ...]
 """Members from the document's top down to the value that is indexed."""
-IndexState = Literal["building", "ready", "dropping"]
+IndexState = Literal["declared", "building", "ready", "dropping"]
+"""``declared`` = a class wants it and the store does not know yet; no store says so of its own."""
 
 
 class IndexStatus(Struct, frozen=True):

@@ -120,7 +120,7 @@ class Repository(Generic[T]):
         return query.observe(overflow=overflow, timeout_s=timeout_s)
 
     def indexes(self) -> Sequence[IndexStatus]:
-        """The type's indexes in the nearest tier: being built, ready, or being dropped."""
+        """The type's indexes in the nearest tier, and those that the class declares and that are not begun yet."""
         return self._calls.at_once(self._repository.indexes)
 
     # --- writing -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tierfold.access import Access
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import split_id
 from tierfold.errors import ValidationError
+from tierfold.indexing import statuses
 from tierfold.model import Digest, Record, SegmentName
 from tierfold.queries.finder import Finder, IndexDroppedError
 from tierfold.queries.ordering import Ordering
@@ -52,7 +53,7 @@ class Search:
 
     def __init__(self, kind: EntityKind, access: Access, question: Question, *, skips: bool) -> None:
         self._access, self._question, self._skips = access, question, skips
-        self._upgrade, self._schema = kind.adapter.upgrade, kind.declaration.schema
+        self._upgrade, self._declaration = kind.adapter.upgrade, kind.declaration
         self.ids = ids_in(question.condition)
         self._store = access.searched(question.type)
         self._plan: Plan | None = None
@@ -174,7 +175,7 @@ class Search:
         if not isinstance(store, IndexedStore):
             return set()
         asked = {*paths_of(self._question.condition), *[field.path for field in self._question.order]}
-        indexes = [index for index in store.indexes(self._question.type) if index.state != "dropping"]
+        indexes = [index for index in statuses(store, self._declaration) if index.state != "dropping"]
         hindrances = {index.path: self._hindrance(index) for index in indexes}
         usable = {path for path, hindrance in hindrances.items() if hindrance is None}
         said = [hindrance for path, hindrance in hindrances.items() if hindrance is not None and path in asked]
@@ -189,13 +190,15 @@ class Search:
     def _hindrance(self, index: IndexStatus) -> str | None:
         """Why an index cannot be used, if so."""
         name = ".".join(index.path)
-        if index.state != "ready":
+        if index.state == "declared":
+            return f"the index on {name} is not begun yet"
+        if index.state == "building":
             return f"the index on {name} is still being built"
-        older = sum(count for schema, count in index.entries.items() if schema < self._schema)
+        older = sum(count for schema, count in index.entries.items() if schema < self._declaration.schema)
         if self._upgrade is None or not older:
             return None
         return (
-            f"the index on {name} has {older} entities as they were before schema {self._schema}; "
+            f"the index on {name} has {older} entities as they were before schema {self._declaration.schema}; "
             "it is used again once they are saved"
         )
 
