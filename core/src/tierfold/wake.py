@@ -142,6 +142,8 @@ class Signal:
 
     def set(self) -> None:
         """Let the waiting task go on, or not wait when it comes. Never raises, never blocks."""
+        if self._is_set:  # nobody waits, and who comes looks again first
+            return
         with self._lock:
             self._is_set = True
             waiter, self._waiter = self._waiter, None

@@ -185,13 +185,13 @@ async def test_after_any_changes_the_snapshot_is_what_the_query_gives(
 async def take_all(live: tierfold.Live[Any]) -> None:
     """Take what waits, which may be nothing that matters."""
     with anyio.move_on_after(0.001):
-        while live._commits:
+        while live._news or live._commits:
             await anext(live)
 
 
 async def drained(live: tierfold.Live[list[Quake]]) -> tierfold.Snapshot[list[Quake]]:
     snapshot = await anext(live)
-    while live._commits:
+    while live._news or live._commits:
         snapshot = await anext(live)
     return snapshot
 

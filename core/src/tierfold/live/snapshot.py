@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from threading import Lock
 from types import TracebackType
-from typing import Final, Generic, Literal, Self, TypeVar
+from typing import Any, Final, Generic, Literal, Self, TypeVar
 
 from msgspec import Struct
 
 from tierfold.abc.store import RecordChange
 from tierfold.errors import QueryError
 from tierfold.model import Change
-from tierfold.transactions.transaction import outside
+from tierfold.transactions.transaction import CURRENT, outside
 from tierfold.wake import Signal
 
 __all__ = ["Live", "Overflow", "Snapshot", "SnapshotState"]
@@ -68,7 +68,9 @@ class Live(ABC, Generic[T]):
         "_leave",
         "_must_read",
         "_mutex",
+        "_news",
         "_signal",
+        "_unsorted",
         "closed",
     )
 
@@ -76,6 +78,8 @@ class Live(ABC, Generic[T]):
         self._capacity, self._fails = _policy(overflow)
         self._mutex = Lock()
         self._signal = Signal()
+        self._news: list[Sequence[RecordChange]] = []
+        self._unsorted = 0
         self._commits: list[Sequence[RecordChange]] = []
         self._lagged: list[int] = []
         self._must_read = True
@@ -85,17 +89,25 @@ class Live(ABC, Generic[T]):
     # --- being told ----------------------------------------------------------------------------------------------
 
     def push(self, changes: Sequence[RecordChange]) -> None:
-        """Take note of a commit. Called by the hub, in any thread."""
+        """Take note of a commit. Called by the hub, in any thread, and therefore quick: no lock, nothing sorted."""
+        self._news.append(changes)
+        self._unsorted += len(changes)
+        if self._unsorted > _FORGET_AFTER:
+            self._sort_in()
+        self._signal.set()
+
+    def _sort_in(self) -> None:
+        """Put what came among the commits that wait, as many as the policy allows."""
         with self._mutex:
-            commits = self._commits
-            was_empty = not commits
-            if len(commits) < self._capacity:
-                commits.append(changes)
-                self._lagged.append(0)
-            else:
-                self._sum_up(changes)
-        if was_empty:
-            self._signal.set()
+            self._unsorted = 0
+            news = self._news[:]
+            del self._news[: len(news)]  # others may append meanwhile
+            for changes in news:
+                if len(self._commits) < self._capacity:
+                    self._commits.append(changes)
+                    self._lagged.append(0)
+                else:
+                    self._sum_up(changes)
 
     def _sum_up(self, changes: Sequence[RecordChange]) -> None:
         """Make one of a commit and the newest that waits."""
@@ -135,15 +147,15 @@ class Live(ABC, Generic[T]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Snapshot[T]:
+    def __anext__(self) -> Coroutine[Any, Any, Snapshot[T]]:
         """The next snapshot.
 
         Raises:
             QueryError: With ``overflow="error"``, more than 1,000 commits were not taken in time.
             StoreClosedError: The layer was closed before the first one.
         """
-        with outside():  # of transactions: what is observed is what is stored
-            return await self._wait_for_next()
+        next = self._wait_for_next()
+        return next if CURRENT.get() is None else outside(next)  # what is observed is what is stored
 
     async def _wait_for_next(self) -> Snapshot[T]:
         while True:
@@ -154,6 +166,8 @@ class Live(ABC, Generic[T]):
                     return loading
             if self._must_read and not self.closed:
                 return await self._read_anew()
+            if self._news:
+                self._sort_in()
             if self._commits:
                 snapshot = await self._next()
                 if snapshot is not None:
@@ -165,13 +179,17 @@ class Live(ABC, Generic[T]):
 
     async def _read_anew(self) -> Snapshot[T]:
         """Whatever is committed from now on comes again, and changes nothing that was read already."""
+        self._sort_in()
         with self._mutex:
             lagged = sum(self._lagged) + len(self._commits)
             self._commits.clear()
             self._lagged.clear()
-        snapshot = await self._read(lagged)
-        self._must_read = False
-        return snapshot
+        self._must_read = False  # before reading: more than can be kept may come meanwhile
+        try:
+            return await self._read(lagged)
+        except BaseException:
+            self._must_read = True
+            raise
 
     async def _next(self) -> Snapshot[T] | None:
         if self._fails and self._lagged[-1]:

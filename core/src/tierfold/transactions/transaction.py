@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from tierfold.abc.store import LocalStore
 from tierfold.catalog import require_agreement
@@ -17,6 +17,8 @@ from tierfold.transactions.overlay import Overlay
 from tierfold.transactions.pending import Pending
 
 __all__ = ["CURRENT", "Block", "Transaction", "current_of", "outside"]
+
+T = TypeVar("T")
 
 _ENDED: Final = (
     "the transaction that this task was started in has ended; start the task outside of it, or give it one of its own"
@@ -138,13 +140,12 @@ def current_of(tiers: Tiers, *, to_write: bool = False) -> Transaction | None:
     return None
 
 
-@contextmanager
-def outside() -> Iterator[None]:
-    """For who reads what is stored, whatever transaction it was called in."""
+async def outside(work: Coroutine[Any, Any, T]) -> T:
+    """Await ``work`` as if no transaction went on: it reads what is stored."""
     transaction = CURRENT.get()
     CURRENT.set(None)
     try:
-        yield
+        return await work
     finally:
         CURRENT.set(transaction)
 
