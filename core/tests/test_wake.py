@@ -82,7 +82,7 @@ async def test_a_waiter_may_be_woken_twice_or_after_its_task_left() -> None:
     waiter = home.waiter()
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await waiter.wait()
+        await waiter
     waiter.wake()
     waiter.wake()
 

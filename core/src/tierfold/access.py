@@ -200,20 +200,20 @@ class Access:
         return feed.segments
 
     @property
-    def _is_last(self) -> bool:
+    def is_last(self) -> bool:
         """Whether there is no tier behind the one that is written to, in this layer or known to its store."""
-        return not self._links and self.holder.holds_all()
+        return not self._links and self.nearest.holds_all()
 
     def is_waiting(self) -> bool:
         """Whether rows of the tier written to, or of one behind it, wait for a farther tier; inline."""
-        if self._is_last:
+        if self.is_last:
             return False
         nears = (self._tiers[number].store for number in range(self._write_to, len(self._links)))
         return any(isinstance(near, NearerStore) and near.has_pending() for near in nears)
 
     def pending(self, segment: SegmentName, record: Record) -> tuple[str, ...]:
         """Names of the tiers, near to far, that this version of a record has not reached, as far as is known here."""
-        if self._is_last:
+        if self.is_last:
             return ()
         beyond = () if self.beyond is None else (self.beyond,)
         names = (*[tier.name for tier in self._tiers[1:]], *beyond)

@@ -102,7 +102,7 @@ class Errands:
         self._signal.set()
         try:
             if self._refusal is None:
-                await waiter.wait()
+                await waiter
         except BaseException:  # an interrupt, or it took too long
             if self._home is not None:
                 self._home.call(errand.cancel)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator
 from queue import Empty, SimpleQueue
 from threading import Lock, get_ident, local
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -23,7 +22,17 @@ if TYPE_CHECKING:
 
     from trio.lowlevel import TrioToken
 
-__all__ = ["Home", "Signal", "Waiter", "current_home", "current_loop", "drive", "give_way", "refuse_in_loop"]
+__all__ = [
+    "Home",
+    "Signal",
+    "Waiter",
+    "current_home",
+    "current_loop",
+    "drive",
+    "give_way",
+    "refuse_in_loop",
+    "wait_home",
+]
 
 T = TypeVar("T")
 
@@ -63,6 +72,8 @@ class Home(ABC):
 class Waiter(ABC):
     """One task's wait, begun and ended in the thread of `home`."""
 
+    __slots__ = ("home", "thread")
+
     home: Home
     thread: int
 
@@ -73,13 +84,15 @@ class Waiter(ABC):
     def wake_from_anywhere(self) -> None:
         """The same, from any thread. Never raises."""
         if self.thread == get_ident():
-            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            try:  # noqa: SIM105 - `suppress` takes as long as all the rest
                 self.wake()
+            except RuntimeError:  # the loop has ended, and nobody waits any more
+                pass
         else:
             self.home.call(self.wake)
 
     @abstractmethod
-    async def wait(self) -> None:
+    def __await__(self) -> Generator[Any, Any, None]:
         """Suspend until `wake`."""
 
 
@@ -93,6 +106,13 @@ async def give_way() -> None:
 def current_home() -> Home | None:
     """The event loop that runs in this thread, or what `drive` put in its place, or None."""
     return current_loop() or _DRIVEN.home
+
+
+def wait_home() -> Home:
+    """The same for who is going to wait there."""
+    home = current_home()
+    assert home is not None, "only a task of asyncio or trio, or what is driven, can wait"
+    return home
 
 
 def refuse_in_loop() -> None:
@@ -156,22 +176,23 @@ class Signal:
         One task at a time, always of the same event loop, or any thread that drives. A cancelled wait leaves the signal
         as it is.
         """
-        waiter = self._enter()
-        if waiter is not None:
+        if not self._is_set:
+            waiter = self._enter()
             try:
-                await waiter.wait()
+                if waiter is not None:
+                    await waiter
             finally:
                 self._waiter = None
         self._is_set = False
 
     def _enter(self) -> Waiter | None:
-        home = self._home or current_home()
-        assert home is not None, "only a task of asyncio or trio, or what is driven, can wait"
+        home = self._home or wait_home()
         self._home = home if home.lasts else None
+        waiter = home.waiter(for_news=True)
         with self._lock:
             assert self._waiter is None, "a signal wakes one task"
             if not self._is_set:
-                self._waiter = home.waiter(for_news=True)
+                self._waiter = waiter
             return self._waiter
 
 
@@ -202,6 +223,8 @@ class _AsyncioHome(Home):
 
 
 class _AsyncioWaiter(Waiter):
+    __slots__ = ("_future",)
+
     def __init__(self, home: _AsyncioHome) -> None:
         self.home = home
         self.thread = get_ident()
@@ -211,8 +234,8 @@ class _AsyncioWaiter(Waiter):
         if not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self) -> None:
-        await self._future
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._future.__await__()
 
 
 class _TrioHome(Home):
@@ -254,8 +277,8 @@ class _TrioWaiter(Waiter):
     def wake(self) -> None:
         self._event.set()
 
-    async def wait(self) -> None:
-        await self._event.wait()
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._event.wait().__await__()
 
 
 # --- threads without an event loop -------------------------------------------------------------------------------
@@ -340,9 +363,10 @@ class _ThreadWaiter(Waiter):
     def wake(self) -> None:
         self._woken = True
 
-    async def wait(self) -> None:
+    def __await__(self) -> Generator[Any, Any, None]:
         while not self._woken:
             self.home.run_next(self._deadline_s)
+        yield from ()
 
 
 class _Driven(local):

@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from random import Random
+from threading import Thread
 from typing import Any
 
 import anyio
@@ -17,6 +18,8 @@ from core.tests.layer.waiting import until
 
 import tierfold
 from tierfold import F
+from tierfold.abc.store import RecordChange
+from tierfold.model import SegmentName
 
 pytestmark = pytest.mark.anyio
 
@@ -263,6 +266,39 @@ async def test_falling_too_far_behind_can_be_an_error(data: Data) -> None:
         await anext(live)
 
 
+async def test_who_takes_nothing_keeps_little_and_misses_nothing(data: Data) -> None:
+    quakes = data.repo(Quake)
+    live, strict = quakes.observe_all(), quakes.observe_all(overflow="error")
+    await anext(live), await anext(strict)
+    for number in range(30):
+        await quakes.save_many([Quake(id=f"ci.{index}", mag=float(number)) for index in range(1_000)])
+    assert sum(len(changes) for changes in (*live._news, *live._commits)) < 22_000
+    snapshot = await anext(live)
+    assert (set(mags(snapshot)), len(snapshot.value), snapshot.changes) == ({29.0}, 1_000, ())
+    assert (await anext(strict)).lagged == 0  # thirty commits are not too many
+    assert await is_silent(live)
+
+
+@pytest.mark.parametrize(("overflow", "size"), [("latest", 1), ("latest", 3_000), ("buffer(20)", 300)])
+async def test_nothing_is_lost_that_another_thread_tells_while_one_takes(data: Data, overflow: str, size: int) -> None:
+    saved = await data.repo(Quake).save(Quake(mag=1.0))
+    segment = SegmentName("Quake", "app.ci")
+    record = data._access.reader.find_held(segment, saved.id)
+    assert record is not None
+    live = data.repo(Quake).observe(saved.id, overflow=overflow)
+    await anext(live)
+    commit = [RecordChange("saved", segment, record, "local")] * size
+    teller = Thread(target=lambda: [live.push(commit) for _ in range(3_000)])
+    teller.start()
+    told = 0
+    with anyio.fail_after(20):
+        while told < 3_000:
+            snapshot = await anext(live)
+            told += snapshot.lagged + bool(snapshot.changes)
+    teller.join()
+    assert told == 3_000
+
+
 @pytest.mark.parametrize("overflow", ["newest", "buffer", "buffer(0)", "buffer(-1)", "", None, 3])
 def test_other_policies_are_refused(overflow: Any) -> None:
     from tierfold.live.snapshot import _policy
@@ -327,7 +363,7 @@ async def test_closing_the_layer_ends_every_observation() -> None:
 
 async def test_ten_thousand_idle_observers_cost_less_than_two_kilobytes_each(data: Data) -> None:
     quakes = data.repo(Quake)
-    saved = await quakes.save_many([Quake(mag=1.0) for _ in range(2_000)])
+    saved = await quakes.save_many([Quake(mag=1.0) for _ in range(10_000)])
     lives: list[tierfold.Live[Quake | None]] = []
     gc.collect()
     tracemalloc.start()

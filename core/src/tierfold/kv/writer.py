@@ -221,7 +221,7 @@ class WriterThread(Writer[SessionT]):
         waiter = home.waiter()
         ticket = self._enqueue(Ticket(unit, waiter))
         try:
-            await waiter.wait()
+            await waiter
         finally:
             ticket.withdraw()
         return ticket.result()

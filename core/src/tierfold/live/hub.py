@@ -12,9 +12,10 @@ from typing import Protocol, TypeVar
 from weakref import ref
 
 from tierfold.abc.store import LocalStore, RecordChange
-from tierfold.model import SegmentName
+from tierfold.entities.ids import logical_key
+from tierfold.model import Change, SegmentName
 
-__all__ = ["Hub", "Observer"]
+__all__ = ["Hub", "Observer", "change_of"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -42,6 +43,7 @@ class Hub:
         self._by_type: dict[str, _Group] = {}
         self._by_id: dict[tuple[SegmentName, str], _Group] = {}
         self._end: Callable[[], None] | None = None
+        self._shown: tuple[Sequence[RecordChange], tuple[Change, ...]] = ((), ())
 
     @property
     def is_busy(self) -> bool:
@@ -55,6 +57,14 @@ class Hub:
     def join_id(self, segment: SegmentName, id: str, observer: Observer) -> Callable[[], None]:
         """Tell ``observer`` of every change of one entity; returns the end of it."""
         return self._join(self._by_id, (segment, id), observer)
+
+    def shown(self, changes: Sequence[RecordChange], prefix: str) -> tuple[Change, ...]:
+        """What users see of a commit, made once for all who are told of it."""
+        commit, shown = self._shown
+        if commit is not changes:
+            shown = tuple(change_of(change, prefix) for change in changes)
+            self._shown = (changes, shown)
+        return shown
 
     def close(self) -> None:
         """End every observation."""
@@ -92,7 +102,9 @@ class Hub:
                 _push(self._by_type.get(type, ()), some)
         if self._by_id:
             for change in changes:
-                _push(self._by_id.get((change.segment, change.record.id), ()), (change,))
+                group = self._by_id.get((change.segment, change.record.id))
+                if group is not None:
+                    _push(group, (change,))
 
 
 def _by_type(changes: Sequence[RecordChange]) -> list[tuple[str, Sequence[RecordChange]]]:
@@ -110,3 +122,10 @@ def _push(group: _Group, changes: Sequence[RecordChange]) -> None:
         observer = each()
         if observer is not None:
             observer.push(changes)
+
+
+def change_of(change: RecordChange, prefix: str) -> Change:
+    """A change as users see it, its partition by logical key."""
+    segment, record = change.segment, change.record
+    key = logical_key(prefix, segment.partition) or segment.partition
+    return Change(change.kind, segment.type, record.id, key, record.etag, change.origin)

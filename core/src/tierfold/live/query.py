@@ -10,8 +10,7 @@ from tierfold.abc.store import RecordChange
 from tierfold.access import Access
 from tierfold.catalog import EntityKind
 from tierfold.errors import ValidationError
-from tierfold.live.entity import change_of
-from tierfold.live.hub import Hub
+from tierfold.live.hub import Hub, change_of
 from tierfold.live.snapshot import Live, Overflow, Snapshot, SnapshotState
 from tierfold.model import Change, Record
 from tierfold.queries.ordering import Ordering
@@ -88,7 +87,7 @@ class LiveQuery(Live[list[T]], Generic[T]):
 
     # --- following -----------------------------------------------------------------------------------------------
 
-    async def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[list[T]] | None:
+    def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[list[T]] | None:
         told: list[Change] = []
         for change in changes:
             if change.kind == "evicted" or (change.origin == "hydrate" and self._state == "stale"):

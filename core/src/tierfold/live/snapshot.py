@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Self, TypeVar
@@ -15,7 +15,7 @@ from tierfold.abc.store import RecordChange
 from tierfold.errors import QueryError
 from tierfold.model import Change
 from tierfold.transactions.transaction import CURRENT, outside
-from tierfold.wake import Signal
+from tierfold.wake import Home, Waiter, wait_home
 
 __all__ = ["Live", "Overflow", "Snapshot", "SnapshotState"]
 
@@ -64,20 +64,22 @@ class Live(ABC, Generic[T]):
         "_capacity",
         "_commits",
         "_fails",
+        "_home",
         "_lagged",
         "_leave",
         "_must_read",
         "_mutex",
         "_news",
-        "_signal",
         "_unsorted",
+        "_waiter",
         "closed",
     )
 
     def __init__(self, overflow: Overflow) -> None:
         self._capacity, self._fails = _policy(overflow)
         self._mutex = Lock()
-        self._signal = Signal()
+        self._home: Home | None = None
+        self._waiter: Waiter | None = None
         self._news: list[Sequence[RecordChange]] = []
         self._unsorted = 0
         self._commits: list[Sequence[RecordChange]] = []
@@ -91,10 +93,14 @@ class Live(ABC, Generic[T]):
     def push(self, changes: Sequence[RecordChange]) -> None:
         """Take note of a commit. Called by the hub, in any thread, and therefore quick: no lock, nothing sorted."""
         self._news.append(changes)
-        self._unsorted += len(changes)
-        if self._unsorted > _FORGET_AFTER:
-            self._sort_in()
-        self._signal.set()
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            waiter.wake_from_anywhere()
+        else:
+            self._unsorted += len(changes)
+            if self._unsorted > _FORGET_AFTER:
+                self._sort_in()
 
     def _sort_in(self) -> None:
         """Put what came among the commits that wait, as many as the policy allows."""
@@ -124,7 +130,9 @@ class Live(ABC, Generic[T]):
         """Stop. What was not taken yet is still given; then the iteration ends. Idempotent."""
         self.closed = True
         self._end()
-        self._signal.set()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.wake_from_anywhere()
 
     def _end(self) -> None:
         leave, self._leave = self._leave, None
@@ -159,31 +167,37 @@ class Live(ABC, Generic[T]):
 
     async def _wait_for_next(self) -> Snapshot[T]:
         while True:
-            if self._leave is None and not self.closed:
-                self._leave = self._join()
-                loading = self._loading()
-                if loading is not None:
-                    return loading
             if self._must_read and not self.closed:
-                return await self._read_anew()
-            if self._news:
-                self._sort_in()
-            if self._commits:
-                snapshot = await self._next()
+                return await self._read_all()
+            if self._news or self._commits:
+                changes, lagged = self._pop()
+                snapshot = self._take(changes, lagged)
                 if snapshot is not None:
                     return snapshot
             elif self.closed:
                 raise StopAsyncIteration
             else:
-                await self._signal.wait()
+                await self._wait()
 
-    async def _read_anew(self) -> Snapshot[T]:
+    def _wait(self) -> Awaitable[None]:
+        """For the next commit. Looks again once it can be woken: whoever came before that woke nobody."""
+        home = self._home
+        if home is None:
+            home = wait_home()
+            self._home = home if home.lasts else None
+        waiter = self._waiter = home.waiter(for_news=True)
+        if self._news or self._commits or self.closed:
+            waiter.wake()
+        return waiter
+
+    async def _read_all(self) -> Snapshot[T]:
         """Whatever is committed from now on comes again, and changes nothing that was read already."""
-        self._sort_in()
-        with self._mutex:
-            lagged = sum(self._lagged) + len(self._commits)
-            self._commits.clear()
-            self._lagged.clear()
+        if self._leave is None:
+            self._leave = self._join()
+            loading = self._loading()
+            if loading is not None:
+                return loading
+        lagged = self._forget()
         self._must_read = False  # before reading: more than can be kept may come meanwhile
         try:
             return await self._read(lagged)
@@ -191,14 +205,33 @@ class Live(ABC, Generic[T]):
             self._must_read = True
             raise
 
-    async def _next(self) -> Snapshot[T] | None:
-        if self._fails and self._lagged[-1]:
+    def _forget(self) -> int:
+        """Let go of all that waits; how many commits these were."""
+        self._sort_in()
+        self._check_pace()
+        with self._mutex:
+            lagged = sum(self._lagged) + len(self._commits)
+            self._commits.clear()
+            self._lagged.clear()
+        return lagged
+
+    def _pop(self) -> tuple[Sequence[RecordChange], int]:
+        """The commit that waits longest, and how many more it sums up."""
+        if not self._commits and len(self._news) == 1:
+            try:
+                return self._news.pop(0), 0
+            except IndexError:  # another thread sorts it in
+                pass
+        self._sort_in()
+        self._check_pace()
+        with self._mutex:
+            return self._commits.pop(0), self._lagged.pop(0)
+
+    def _check_pace(self) -> None:
+        if self._fails and self._lagged and self._lagged[-1]:
             self.close()
             self._commits.clear()
             raise QueryError(f"the observer fell more than {self._capacity} commits behind")
-        with self._mutex:
-            changes, lagged = self._commits.pop(0), self._lagged.pop(0)
-        return await self._take(changes, lagged)
 
     @abstractmethod
     def _join(self) -> Callable[[], None]:
@@ -213,8 +246,8 @@ class Live(ABC, Generic[T]):
         """Read everything."""
 
     @abstractmethod
-    async def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[T] | None:
-        """Follow one commit; None when it does not concern what is observed."""
+    def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[T] | None:
+        """Follow one commit; None when it does not concern what is observed, or all must be read anew."""
 
 
 def _policy(overflow: Overflow) -> tuple[int, bool]:
