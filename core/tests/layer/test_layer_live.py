@@ -288,7 +288,12 @@ async def test_nothing_is_lost_that_another_thread_tells_while_one_takes(data: D
     live = data.repo(Quake).observe(saved.id, overflow=overflow)
     await anext(live)
     commit = [RecordChange("saved", segment, record, "local")] * size
-    teller = Thread(target=lambda: [live.push(commit) for _ in range(3_000)])
+
+    def tell() -> None:
+        for _ in range(3_000):
+            live.push(commit)
+
+    teller = Thread(target=tell)
     teller.start()
     told = 0
     with anyio.fail_after(20):
