@@ -25,6 +25,8 @@ __all__ = ["Finder", "IndexDroppedError"]
 _ROWS_AT_ONCE: Final = 2_000
 _HITS_AT_ONCE: Final = 1_000
 _FEWEST_AT_ONCE: Final = 16
+_NO_VALUE: Final = b"\xff"
+"""What no order bytes begin with."""
 
 
 class IndexDroppedError(Exception):
@@ -82,7 +84,7 @@ class Finder:
         while todo:
             step = todo.pop()
             hits = self._hits(store, path, step, limit)
-            found = [hit for hit in hits if self._contains(hit.segment)]
+            found = self._asked_about(hits)
             if not exact:
                 found = [hit for hit in found if self.matches(hit.record.content)]
             if len(hits) == limit:
@@ -93,6 +95,19 @@ class Finder:
                 yield found
             if todo:
                 await give_way()
+
+    def _asked_about(self, hits: Sequence[IndexHit]) -> list[IndexHit]:
+        """Those of the segments that are asked about. Neighbours are often of one."""
+        found: list[IndexHit] = []
+        last: SegmentName | None = None
+        is_asked = False
+        for hit in hits:
+            if hit.segment is not last:
+                last = hit.segment
+                is_asked = self._contains(last)
+            if is_asked:
+                found.append(hit)
+        return found
 
     def _hits(self, store: IndexedStore, path: IndexPath, step: Span, limit: int) -> Sequence[IndexHit]:
         hits = store.index_hits(self._type, path, step.low, step.high, limit, back=step.back, ids_back=step.ids_back)
@@ -114,20 +129,17 @@ class Finder:
     ) -> AsyncGenerator[Sequence[Record]]:
         """Like `indexed`, in the very order of ``key``: values too long for an index are ordered here."""
         alike: list[Record] = []
-        shared = b""
+        value, is_shared = _NO_VALUE, False
         async with aclosing(self.indexed(store, path, steps, exact=exact, first=first)) as runs:
             async for hits in runs:
                 run: list[Record] = []
                 for hit in hits:
-                    value = value_of(hit.key)
-                    if alike and value != shared:
+                    if not hit.key.startswith(value):  # no value begins like another one
+                        value = value_of(hit.key)
+                        is_shared = is_cut(value)
                         run += sorted(alike, key=key, reverse=back)
                         alike = []
-                    if is_cut(value):
-                        alike.append(hit.record)
-                        shared = value
-                    else:
-                        run.append(hit.record)
+                    (alike if is_shared else run).append(hit.record)
                 if run:
                     yield run
         if alike:

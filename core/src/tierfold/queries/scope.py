@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import cached_property
 
 from tierfold.abc.store import LocalStore
 from tierfold.access import Access
@@ -16,18 +17,27 @@ __all__ = ["Scope"]
 class Scope:
     """Partitions of one type under one prefix.
 
+    Args:
+        find_keys: Finds `keys`; asked when they are needed, for there may be very many.
+
     Attributes:
-        keys: Their logical keys, ascending.
         all_known: Whether these are known to be all there are.
         missing: Why which of those that were brought down could not be.
     """
 
-    def __init__(self, access: Access, type: str, prefix: str, keys: Sequence[str], *, all_known: bool) -> None:
+    def __init__(
+        self, access: Access, type: str, prefix: str, find_keys: Callable[[], Sequence[str]], *, all_known: bool
+    ) -> None:
         self._access, self._type, self._prefix = access, type, prefix
-        self.keys = keys
+        self._find_keys = find_keys
         self.all_known = all_known
         self.missing: dict[str, PartitionUnavailableError] = {}
         self._held: set[str] = set()
+
+    @cached_property
+    def keys(self) -> Sequence[str]:
+        """Their logical keys, ascending."""
+        return self._find_keys()
 
     @property
     def is_complete(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -152,22 +153,28 @@ class Search:
         return self._contains(change.segment) and self._finder.matches(change.record.content)
 
     async def _find_scope(self) -> Scope:
-        keys, all_known = self._question.partitions, True
+        question, all_known = self._question, True
+        find_keys: Callable[[], Sequence[str]]
         if self.ids is not None:
             asked = {key for key in map(_key_of_id, self.ids) if key is not None}
-            keys = tuple(sorted(asked if keys is None else asked.intersection(keys)))
-        elif keys is None:
-            segments, all_known = await self._segments()
-            prefix = self._question.prefix + "."
-            named = {segment.partition for segment in segments if segment.partition.startswith(prefix)}
-            keys = tuple(sorted(name[len(prefix) :] for name in named))
-        return Scope(self._access, self._question.type, self._question.prefix, keys, all_known=all_known)
+            asked = asked if question.partitions is None else asked.intersection(question.partitions)
+            find_keys = partial(sorted, asked)
+        elif question.partitions is not None:
+            find_keys = partial(list, question.partitions)
+        elif self._store.holds_all():
+            find_keys = self._keys_here
+        else:
+            segments, all_known = await self._access.segments(question.type)
+            find_keys = partial(self._keys_of, segments)
+        return Scope(self._access, question.type, question.prefix, find_keys, all_known=all_known)
 
-    async def _segments(self) -> tuple[Sequence[SegmentName], bool]:
-        """Every segment of the type that any tier knows, and whether all could be asked."""
-        if self._store.holds_all():
-            return self._segments_of_type(), True
-        return await self._access.segments(self._question.type)
+    def _keys_here(self) -> Sequence[str]:
+        return self._keys_of(self._segments_of_type())
+
+    def _keys_of(self, segments: Sequence[SegmentName]) -> Sequence[str]:
+        prefix = self._question.prefix + "."
+        named = {segment.partition for segment in segments if segment.partition.startswith(prefix)}
+        return sorted(name[len(prefix) :] for name in named)
 
     async def _usable(self) -> set[IndexPath]:
         """Paths of the indexes that can answer: built, over documents as this program's class has them, all here."""

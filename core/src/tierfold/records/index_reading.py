@@ -61,18 +61,22 @@ def hits(
     start, skipped = len(prefix), -_NUMBER_SIZE
     begin_key, get = reading.opened.hasher(type).begin_key, reading.txn.get
     found: list[IndexHit] = []
+    value = b"\xff"  # what none begins with
+    names = reading.names
     for entry in islice(_walk(reading.txn, prefix, low, high, back=back, ids_back=ids_back), limit):
         place = entry[start:]
         segment = place[skipped:]
         hashing = begin_key()
-        id = place[len(value_of(place)) : skipped]
+        if not place.startswith(value):  # no value begins like another one
+            value = value_of(place)
+        id = place[len(value) : skipped]
         hashing.update(id)
         key = RECORD + segment + hashing.digest()
         row = get(key)
         if row is None or crc32(row, crc32(key)) != RESIDUE or not row.startswith(id, ID_START):
             raise CorruptDataError(f"index entry {entry.hex()} has no sound row")
         record = Record(type, row[LOCAL_SIZE:-4], Digest(row[LOCAL_SIZE - 16 : LOCAL_SIZE]))
-        found.append(IndexHit(place, reading.segment_name(segment), record))
+        found.append(IndexHit(place, names.get(segment) or reading.segment_name(segment), record))
     return found
 
 

@@ -81,7 +81,11 @@ class SegmentState:
 
 
 class Snapshot(Generic[X]):
-    """A store within one transaction."""
+    """A store within one transaction.
+
+    Attributes:
+        names: Segments by number, as far as `segment_name` was asked for them.
+    """
 
     def __init__(self, txn: X, opened: Opened) -> None:
         self.txn = txn
@@ -92,7 +96,7 @@ class Snapshot(Generic[X]):
         self._link_read = False
         self._segments: dict[SegmentName, SegmentState] = {}
         self._numbered: dict[bytes, SegmentState] = {}
-        self._names: dict[bytes, SegmentName] = {}
+        self.names: dict[bytes, SegmentName] = {}
 
     # --- store and link ------------------------------------------------------------------------------------------
 
@@ -146,12 +150,12 @@ class Snapshot(Generic[X]):
 
     def segment_name(self, number: bytes) -> SegmentName:
         """The segment of a number that a row names."""
-        name = self._names.get(number)
+        name = self.names.get(number)
         if name is None:
             row = SEGMENT_ROWS.get(self.txn, number)
             if row is None:
                 raise CorruptDataError(f"segment {number.hex()} has no row")
-            name = self._names[number] = SegmentName(row.type, row.partition)
+            name = self.names[number] = SegmentName(row.type, row.partition)
         return name
 
     @property

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.msgpack import Decoder
 
 from tierfold.entities.system import ID_START, SYSTEM_FIELDS, system_fields
@@ -39,10 +40,8 @@ class Lens:
         self._fields = {top: f"f{number}" for number, top in enumerate(tops)}
         self._system = {self._fields[name]: name for name in SYSTEM_FIELDS if name in self._fields}
         is_odd = any(map(_NO_NAME.search, tops))
-        names = None if is_odd else {field: top for top, field in self._fields.items()}
-        members = [(field, Any, UNSET) for field in self._fields.values()]
-        struct = msgspec.defstruct("View", members, rename=names, gc=False)
-        decode = _picking(struct, self._fields) if is_odd else Decoder(struct).decode
+        struct, decoder = _struct_of(None if is_odd else tuple(tops), len(tops))
+        decode = _picking(struct, self._fields) if is_odd else decoder.decode
         plain = _plain_view(decode, struct)
         self.view: Callable[[bytes], View] = plain if payload_of is None else _seen(decode, struct, payload_of)
         """The view of a live record, from its content (`Record.content`). What is no document has no members."""
@@ -70,6 +69,15 @@ class Lens:
         top = attrgetter(self.field(path))
         rest = path[1:]
         return (lambda view: descend(top(view), rest)) if rest else top
+
+
+@lru_cache(256)  # making a class takes as long as decoding a hundred documents
+def _struct_of(tops: tuple[str, ...] | None, count: int) -> tuple[type[Struct], Decoder[View]]:
+    """The struct of a view and its decoder; without ``tops``, its fields have no names in documents."""
+    fields = [f"f{number}" for number in range(count)]
+    names = None if tops is None else dict(zip(fields, tops, strict=True))
+    struct = msgspec.defstruct("View", [(field, Any, UNSET) for field in fields], rename=names, gc=False)
+    return struct, Decoder(struct)
 
 
 def _plain_view(decode: Callable[[bytes], View], empty: Callable[[], View]) -> Callable[[bytes], View]:
