@@ -23,6 +23,7 @@ from tests.bench import (
     latency,
     live,
     memory,
+    neighbours,
     no_op,
     others,
     queries,
@@ -43,6 +44,7 @@ _BARS: Final[Mapping[str, Callable[[Path], Awaitable[list[Figure]]]]] = {
     "latency": latency.measure,
     "differing": differing.measure,
     "live": live.measure,
+    "neighbours": neighbours.measure,
     "queries": queries.measure,
     "others": others.measure,
 }
