@@ -138,18 +138,30 @@ class Environment:
 
     def grow(self) -> bool:
         """After a full map: enlarge it. False when it may not grow, or was not what is full."""
+        self._refuse_after_fork()
         was_full, self._map_is_full = self._map_is_full, False
+        return was_full and self._when_quiet(self._enlarge)
+
+    def _enlarge(self) -> bool:
         size = self._env.info()["map_size"]
         larger = min(2 * size, self.options.max_map_bytes)
-        return was_full and larger > size and self._when_quiet(lambda: self._env.set_mapsize(larger))
+        if larger > size:
+            self._env.set_mapsize(larger)
+        return larger > size
 
-    def _reopen(self) -> None:
+    def _adopt_size(self) -> bool:
+        """Another process enlarged the map."""
+        self._env.set_mapsize(0)
+        return True
+
+    def _reopen(self) -> bool:
         self._env.close()
         self._env = open_driver(self.directory, self.options)
         os.close(self._data)
         self._data = _watch(self.directory)
+        return True
 
-    def _when_quiet(self, change: Callable[[], None]) -> bool:
+    def _when_quiet(self, change: Callable[[], bool]) -> bool:
         """Let no transaction begin, wait until none is open, and ``change`` the map. False when one did not end.
 
         A transaction that is open while the map changes would be lost, or end the process.
@@ -163,12 +175,12 @@ class Environment:
                 return False
             # The driver gives up an environment whose map it could not change, and one that it could not open again.
             self._is_lost = True
-            change()
+            changed = change()
             self._is_lost = False
         except lmdb.Error as error:
             raise self.mapped(error) from error
         else:
-            return True
+            return changed
         finally:
             self.begin = self._env.begin
             self._steady.set()
@@ -196,7 +208,7 @@ class Environment:
     def _recover(self, error: lmdb.Error) -> None:
         """Do what makes another try worthwhile, or raise."""
         if isinstance(error, lmdb.MapResizedError):
-            helped = self._when_quiet(lambda: self._env.set_mapsize(0))
+            helped = self._when_quiet(self._adopt_size)
         elif isinstance(error, lmdb.ReadersFullError):
             helped = self._check_readers() > 0
         else:
