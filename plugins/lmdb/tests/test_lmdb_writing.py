@@ -128,11 +128,11 @@ def test_who_waits_to_write_while_the_file_is_opened_anew_writes_to_the_new_open
 
     thread = Thread(target=write)
 
-    def open_anew() -> None:
+    def open_anew() -> bool:
         lock.wanted.clear()
         thread.start()
         lock.wanted.wait(10)
-        environment._reopen()
+        return environment._reopen()
 
     assert environment._when_quiet(open_anew)
     thread.join(10)
