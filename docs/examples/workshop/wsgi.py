@@ -1,0 +1,8 @@
+"""For servers that do not use `manage.py`: `gunicorn workshop.wsgi --threads 8 --workers 4`."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workshop.settings")
+application = get_wsgi_application()
