@@ -22,8 +22,8 @@ async def main(sensor: Path, near: str, far: str) -> None:
         while True:
             celsius = float(await asyncio.to_thread(sensor.read_text))
             await samples.save(Sample(sensor=sensor.stem, time=datetime.now(UTC), celsius=celsius))
-            print("kept", celsius, "" if data.dirty else "- all delivered", flush=True)
             await asyncio.sleep(1)
+            print(celsius, "kept here" if data.dirty else "delivered", flush=True)
 
 
 if __name__ == "__main__":
