@@ -33,6 +33,7 @@ from tierfold.where.order_bytes import tag_of
 from tierfold_lmdb.options import LmdbOptions
 
 ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "docs/examples"
 PAGES = [
     ROOT / "README.md",
     ROOT / "core/README.md",
@@ -40,15 +41,30 @@ PAGES = [
     *sorted(ROOT.glob("docs/*.md")),
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"\[`(examples/[^`]+)`\]\(\1\)")
 LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)")
 
 
 def blocks(page: Path, *languages: str) -> Iterator[tuple[int, str]]:
-    """(number of the line above it, text) of the fenced blocks in these languages."""
+    """(number of the line above it, text) of the fenced blocks in these languages, without those that show a file."""
     text = page.read_text("utf-8")
     for found in FENCE.finditer(text):
-        if found[1] in languages:
+        if found[1] in languages and shown_file(text, found.start()) is None:
             yield text.count("\n", 0, found.start(2)), found[2]
+
+
+def shown_file(text: str, start: int) -> str | None:
+    """The file that a block shows: the paragraph above it begins with a link to the file."""
+    found = FILE.match(text[:start].rstrip().rpartition("\n\n")[2])
+    return found and found[1]
+
+
+def shown_files(page: Path) -> Iterator[tuple[str, str]]:
+    text = page.read_text("utf-8")
+    for found in FENCE.finditer(text):
+        name = shown_file(text, found.start())
+        if name is not None:
+            yield name, found[2]
 
 
 def pages_with(*languages: str) -> list[Path]:
@@ -110,10 +126,17 @@ def test_the_documented_engine_passes_the_suites(tests: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout
 
 
+def test_every_example_is_shown_by_a_page_as_it_is() -> None:
+    """`tests/examples` runs the files themselves."""
+    shown = [file for page in ROOT.glob("docs/*.md") for file in shown_files(page)]
+    written = {f"examples/{path.relative_to(EXAMPLES)}": path.read_text() for path in EXAMPLES.rglob("*.py")}
+    assert sorted(shown) == sorted((name, text) for name, text in written.items() if text)
+
+
 @pytest.mark.parametrize("page", pages_with("toml"), ids=named)
 def test_configuration_files_of_a_page_can_be_read(page: Path, tmp_path: Path) -> None:
     for _, text in blocks(page, "toml"):
-        if "project" not in tomllib.loads(text):
+        if not {"project", "tool"} & tomllib.loads(text).keys():
             (tmp_path / "tierfold.toml").write_text(text)
             read_config(tmp_path / "tierfold.toml")
 
@@ -132,6 +155,10 @@ def is_known(command: str) -> bool:
         return set(words) <= targets()
     if program == "tierfold":
         return words[0] in COMMANDS
+    if program == "python":
+        return (EXAMPLES / words[0]).exists()
+    if program == "uvicorn":
+        return (EXAMPLES / words[0].replace(":app", ".py")).exists()
     return command.startswith("pip install ") and all((ROOT / word / "pyproject.toml").exists() for word in words[1:])
 
 
@@ -165,7 +192,7 @@ def test_modules_named_by_a_page_exist(page: Path) -> None:
 
 def test_blocks_have_a_language_that_is_checked() -> None:
     languages = {found[1] for page in PAGES for found in FENCE.finditer(page.read_text("utf-8"))}
-    assert languages <= {"python", "sh", "toml"}
+    assert languages <= {"python", "sh", "text", "toml"}
 
 
 # --- tables ------------------------------------------------------------------------------------------------------

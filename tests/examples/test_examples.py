@@ -187,7 +187,7 @@ UNDER_ASYNCIO = ("-p", "no:anyio", "-o", "asyncio_mode=auto", "-o", "asyncio_def
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    ("options", "passed"), [(UNDER_ANYIO, 20), (UNDER_ASYNCIO, 14)], ids=["anyio", "pytest-asyncio"]
+    ("options", "passed"), [(UNDER_ANYIO, 22), (UNDER_ASYNCIO, 16)], ids=["anyio", "pytest-asyncio"]
 )
 def test_tests_of_programs_pass(options: tuple[str, ...], passed: int, tmp_path: Path) -> None:
     """In a directory of their own, without the configuration of this one."""
