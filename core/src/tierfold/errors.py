@@ -97,8 +97,8 @@ class PluginNotFoundError(PluginError):
         if failed:
             text += f"; these plugins failed to load and may provide it: {', '.join(sorted(failed))}"
         super().__init__(text)
-        self.known = tuple(known)
-        self.failed = tuple(failed)
+        self.known: tuple[str, ...] = tuple(known)
+        self.failed: tuple[str, ...] = tuple(failed)
 
 
 class PluginLoadError(PluginError):
@@ -115,7 +115,7 @@ class PluginConflictError(PluginError):
 
     def __init__(self, what: str, providers: Sequence[str], remedy: str = "leave one of them out") -> None:
         super().__init__(f"{what} is provided by {' and by '.join(providers)}; {remedy}")
-        self.providers = tuple(providers)
+        self.providers: tuple[str, ...] = tuple(providers)
 
 
 class PluginContractError(PluginError):

@@ -33,8 +33,8 @@ class Subscription(Generic[T]):
         self._prepare = prepare
         self._signal = Signal()
         self._leave: Callable[[], None] = _nothing
-        self.closed = False
-        self.lagged = 0
+        self.closed: bool = False
+        self.lagged: int = 0
         push = WeakMethod(self._push)  # a subscription that its user forgets must not be kept by who feeds it
 
         def receive(items: Sequence[T]) -> None:

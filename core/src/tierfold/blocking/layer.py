@@ -27,7 +27,7 @@ class Link:
 
     def __init__(self, link: AsyncLink, calls: Calls) -> None:
         self._link, self._calls = link, calls
-        self.name = link.name
+        self.name: str = link.name
 
     def __repr__(self) -> str:
         return repr(self._link)

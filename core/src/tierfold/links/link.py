@@ -73,15 +73,15 @@ class Link:
         self, near: OpenTier, far: OpenTier, interval_s: float | None, farther: Link | None, services: LinkServices
     ) -> None:
         """``interval_s`` None: by what kind of tier the farther one turns out to be."""
-        self.name = far.name
+        self.name: str = far.name
         self._near, self._far, self._farther, self._services = near, far, farther, services
         self._given_interval_s = interval_s
         self._interval_s = LOCAL_INTERVAL_S if interval_s is None else max(interval_s, _GAP_S)
         self._wake = Signal()
         self._requests: list[_Request] = []
         self._runner: Runner | None = None
-        self.connected = anyio.Event()
-        self.attempted = anyio.Event()
+        self.connected: anyio.Event = anyio.Event()
+        self.attempted: anyio.Event = anyio.Event()
         self.refusal: ConfigError | None = None
         self._paused = self._running = self._elsewhere = self._closed = self._hurry = False
         self._failures = 0

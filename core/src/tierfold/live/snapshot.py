@@ -86,7 +86,7 @@ class Live(ABC, Generic[T]):
         self._lagged: list[int] = []
         self._must_read = True
         self._leave: Callable[[], None] | None = None
-        self.closed = False
+        self.closed: bool = False
 
     # --- being told ----------------------------------------------------------------------------------------------
 

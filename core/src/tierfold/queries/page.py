@@ -32,9 +32,10 @@ class Page(Sequence[T]):
         complete: bool = True,
         skipped: int = 0,
     ) -> None:
-        self.items = tuple(items)
-        self.next, self.prev = next, prev
-        self.missing = tuple(missing)
+        self.items: tuple[T, ...] = tuple(items)
+        self.next: str | None = next
+        self.prev: str | None = prev
+        self.missing: tuple[str, ...] = tuple(missing)
         self.complete = complete
         self.skipped = skipped
 
