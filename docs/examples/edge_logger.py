@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,21 +14,20 @@ from tierfold import Tier
 
 
 async def main(sensor: Path, near: str, far: str) -> None:
-    logger = asyncio.current_task()
-    assert logger is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, logger.cancel)
+    stop = asyncio.Event()
+    for reason in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(reason, stop.set)
     office = Tier(far, name="office", interval="30s")
     async with tierfold.open(near, office, prefix="plant", close_timeout_s=10) as data:
         samples = data.repo(Sample)
-        while True:
+        while not stop.is_set():
             celsius = float(await asyncio.to_thread(sensor.read_text))
             await samples.save(Sample(sensor=sensor.stem, time=datetime.now(UTC), celsius=celsius))
-            await asyncio.sleep(1)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), timeout=1)
             print(celsius, "kept here" if data.dirty else "delivered", flush=True)
+    print("closed;", "some samples wait for the next time" if data.dirty else "all is delivered")
 
 
 if __name__ == "__main__":
-    try:
-        asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        print("closed")
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))

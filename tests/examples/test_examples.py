@@ -81,7 +81,7 @@ def test_the_logger_delivers_its_samples_and_closes_in_order(end: signal.Signals
     assert next(line for line in lines if "delivered" in line) == "21.5 delivered\n"
     logger.send_signal(end)
     rest = logger.communicate(timeout=30)[0]
-    assert rest.endswith("closed\n")
+    assert rest.endswith("closed; all is delivered\n")
     assert logger.returncode == 0
     near, office = (samples_in(tmp_path / name) for name in ("near", "office"))
     assert office == near
