@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 import anyio
 
+from tierfold.abc.store import LocalStore
 from tierfold.access import Access
 from tierfold.arguments import check_seconds, given
 from tierfold.catalog import Catalog
@@ -140,9 +141,18 @@ class DataLayer:
 
     async def _last_run(self) -> None:
         with anyio.move_on_after(self._close_timeout_s):
+            if self._link_list:
+                await self._outwait_writes()
             for link in self._link_list:
                 if link.dirty:
                     await link.sync()
+
+    async def _outwait_writes(self) -> None:
+        """Whose caller was cancelled may still be committed; an empty one is behind them."""
+        for tier in self._tiers[:-1]:
+            if isinstance(tier.store, LocalStore):
+                with suppress(StoreError):
+                    await tier.store.write(())
 
     async def _look(self) -> None:
         while True:

@@ -332,6 +332,18 @@ async def test_a_layer_is_closed_while_its_link_is_paused(tmp_path: Path) -> Non
         assert (await data.sync_now()).verified is True
 
 
+async def test_a_save_that_was_cancelled_too_late_is_carried_before_the_layer_is_closed(tmp_path: Path) -> None:
+    near, far = f"lmdb:{tmp_path / 'near'}", f"lmdb:{tmp_path / 'far'}"
+    for number in range(40):  # whether it is too late is up to the writer's thread
+        async with tierfold.open(near, far) as data, anyio.create_task_group() as tasks:
+            await data.sync_now()
+            tasks.start_soon(data.repo(Thing).save, Thing(id=f"oslo.{number}"))
+            for _ in range(number % 8):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        assert not data.dirty
+
+
 # --- status ----------------------------------------------------------------------------------------------------------
 
 
