@@ -230,6 +230,15 @@ class Repository(Generic[T]):
         query = self.query(where, partitions=partitions, sort=sort, limit=limit, on_invalid=on_invalid)
         return query.observe(overflow=overflow)
 
+    def partition(self, **fields: object) -> str:
+        """The logical key of the partition that entities with these fields belong to, as `query` takes it.
+
+        Raises:
+            ValidationError: A field that the key is made of is missing, None, empty or of an unfit type, or it is not
+                made of one that is named.
+        """
+        return self._kind.placement.key_of_fields(fields)
+
     def indexes(self) -> Sequence[IndexStatus]:
         """The type's indexes in the nearest tier, and those that the class declares and that are not begun yet."""
         return statuses(self._access.nearest, self._kind.declaration)

@@ -240,3 +240,19 @@ async def test_a_move_is_atomic_in_one_store(tmp_path: Path) -> None:
         moved = await rooms.move(room.id, site="c")
         seen = [await anext(events) for _ in range(3)]
         assert {(change.kind, change.id) for change in seen[1:]} == {("deleted", room.id), ("saved", moved.id)}
+
+
+async def test_a_repository_knows_the_partition_that_fields_yield() -> None:
+    async with tierfold.open("memory:") as data:
+        rooms = data.repo(Room)
+        room = await rooms.save(Room(site="Acme & Co", room="a.b"))
+        key = rooms.partition(site="Acme & Co", room="a.b")
+        assert room.id.startswith(key + ".")
+        assert await rooms.query(partitions=[key]).all() == [room]
+        assert data.repo(Reading).partition(time=datetime(2026, 11, 21, 23, tzinfo=UTC)).endswith("2026-11-21")
+        with pytest.raises(tierfold.ValidationError, match="made of site, room"):
+            rooms.partition(site="oslo", room="1", floor=3)
+        with pytest.raises(tierfold.ValidationError, match="missing"):
+            rooms.partition(site="oslo")
+        with pytest.raises(tierfold.ValidationError, match="made of no field"):
+            data.repo("Undeclared").partition(n=1)

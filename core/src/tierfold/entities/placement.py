@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
@@ -57,6 +57,18 @@ class Placement(Generic[T]):
             text = fields.get(self._fields[0])
             if type(text) is str:
                 return self._key_of_text(text)
+        return self._checked(self._strategy.partition_of(self._type, fields))
+
+    def key_of_fields(self, fields: Mapping[str, object]) -> str:
+        """The logical key that fields yield.
+
+        Raises:
+            ValidationError: Likewise, or the key is not made of a field that is named.
+        """
+        for name in fields:
+            if name not in self._fields:
+                made = f"is made of {', '.join(self._fields)}" if self._fields else "is made of no field"
+                raise ValidationError(f"the partition of {self._type!r} {made}", path=f"$.{name}")
         return self._checked(self._strategy.partition_of(self._type, fields))
 
     def segment_of_id(self, id: str) -> SegmentName:
