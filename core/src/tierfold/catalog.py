@@ -44,7 +44,8 @@ class Catalog:
         entities: Mapping[str, EntityConfig],
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        self.prefix, self._plugins, self._entities, self._random_bytes = prefix, plugins, entities, random_bytes
+        self.prefix: str = prefix
+        self._plugins, self._entities, self._random_bytes = plugins, entities, random_bytes
 
     def kind(self, entity: type | str, store: LocalStore) -> EntityKind:
         """The kind of a class, or of raw documents of a named type.

@@ -40,9 +40,11 @@ class Hasher:
     def __init__(self, type: str, realm_key: bytes = b"") -> None:
         name = type.encode()
         seed = len(name).to_bytes(2, "big") + name
-        self.type = type
-        self.begin = blake2b(seed, digest_size=_SIZE, key=realm_key, person=b"tierfold.record").copy
-        self.begin_key = blake2b(seed, digest_size=_SIZE, person=b"tierfold.key").copy
+        self.type: str = type
+        self.begin: Callable[[], Hashing] = blake2b(
+            seed, digest_size=_SIZE, key=realm_key, person=b"tierfold.record"
+        ).copy
+        self.begin_key: Callable[[], Hashing] = blake2b(seed, digest_size=_SIZE, person=b"tierfold.key").copy
 
     def hash(self, content: bytes) -> Digest:
         """Record hash over the canonical form of a record (`Record.content`) and its type."""

@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 PROJECT: Final = "tierfold"
-hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookspec: Final = pluggy.HookspecMarker(PROJECT)
+hookimpl: Final = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec

@@ -53,7 +53,7 @@ class IndexKeeper:
         self._wanted: dict[str, tuple[IndexPath, ...]] = {}
         self._held: set[str] = set()
         self._signal = Signal()
-        self.is_due = False
+        self.is_due: bool = False
 
     def want(self, type: str, paths: tuple[str, ...]) -> None:
         """A class declares these indexes, and no others; of several classes of one type each has its own."""

@@ -188,7 +188,7 @@ class Table(Generic[R]):
     __slots__ = ("_decoder", "tag")
 
     def __init__(self, tag: bytes, row: type[R]) -> None:
-        self.tag = tag
+        self.tag: bytes = tag
         self._decoder = Decoder(row)
 
     def get(self, txn: ReadTransaction, key: bytes = b"") -> R | None:

@@ -28,10 +28,12 @@ class OpenTier:
     """
 
     def __init__(self, name: str, tier: Tier, dsn: Dsn) -> None:
-        self.name, self.tier, self.dsn = name, tier, dsn
+        self.name: str = name
+        self.tier: Tier = tier
+        self.dsn: Dsn = dsn
         self.store: SyncableStore | None = None
         self.durable: bool | None = None
-        self.tried = anyio.Event()
+        self.tried: anyio.Event = anyio.Event()
         self._had_pending = False
 
     @asynccontextmanager

@@ -44,8 +44,8 @@ class Here(LayerHome):
 
     def __init__(self, layer: LooplessLayer) -> None:
         drive(layer.start())
-        self.layer = layer
-        self.calls = Calls(layer.tend, layer.look)
+        self.layer: DataLayer = layer
+        self.calls: Calls = Calls(layer.tend, layer.look)
         watch_fork(self)
 
     def _close(self, timeout_s: float | None) -> None:
@@ -59,7 +59,8 @@ class Background(LayerHome):
     """
 
     def __init__(self, opening: Opening) -> None:
-        self.calls = Calls()
+        self.calls: Calls = Calls()
+        self.layer: DataLayer
         self._opening = opening
         self._ready = Event()
         self._closing = Lock()

@@ -49,7 +49,7 @@ class ProcessSide(Side):
     def __init__(self, process: Process) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
-        self.pid = process.pid
+        self.pid: int = process.pid
         self._requests = process.stdin
         self._answers = BufferedByteReceiveStream(process.stdout)
 

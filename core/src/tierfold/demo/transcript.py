@@ -22,7 +22,7 @@ class Transcript:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._steps = 0
-        self.differences = 0
+        self.differences: int = 0
 
     def step(self, text: str) -> None:
         self._steps += 1

@@ -39,7 +39,7 @@ class Kinds:
     """
 
     def __init__(self, source: Source, nested: Callable[[type], Kind]) -> None:
-        self.constrained = False
+        self.constrained: bool = False
         self._owner: Make | None = None
         self._source = source
         self._nested = nested

@@ -29,9 +29,9 @@ class AttrsMake(Make):
     def __init__(self, cls: Any) -> None:  # noqa: ANN401 - an attrs class
         super().__init__(cls)
         self._attributes = cls.__attrs_attrs__
-        self.is_frozen = cls.__setattr__.__name__ == "_frozen_setattrs"
+        self.is_frozen: bool = cls.__setattr__.__name__ == "_frozen_setattrs"
         hooks = any(hasattr(cls, name) for name in ("__attrs_pre_init__", "__attrs_post_init__", "__attrs_init__"))
-        self.has_rules = hooks or any(item.validator or item.converter for item in self._attributes)
+        self.has_rules: bool = hooks or any(item.validator or item.converter for item in self._attributes)
 
     def names(self) -> Sequence[str]:
         return [item.name for item in self._attributes]

@@ -26,10 +26,10 @@ class ContainerKind(Kind):
     """
 
     def __init__(self, source: Source, expected: str, items: Sequence[Kind]) -> None:
-        self.expected = expected
-        self.levels = 1 + max((item.levels for item in items), default=0)
+        self.expected: str = expected
+        self.levels: int = 1 + max((item.levels for item in items), default=0)
         inside = next((item.inside for item in items if item.inside is not None), None)
-        self.inside = None if inside is None else f"[...]{inside}"
+        self.inside: str | None = None if inside is None else f"[...]{inside}"
         self._pack = source.reserve(f"pack_{expected}")
 
     def guard(self, value: str) -> str:
@@ -128,7 +128,7 @@ class MapKind(ContainerKind):
     def __init__(self, source: Source, item: Kind) -> None:
         super().__init__(source, "dict", [item])
         self._item = item
-        self.keeps = item.keeps
+        self.keeps: bool = item.keeps
         refusing = f"    if type(k) is not str or not ({item.test('i')}): raise NotExact"
         form = item.form("i")
         result = "v" if form == "i" else f"{{k: {form} for k, i in v.items()}}"

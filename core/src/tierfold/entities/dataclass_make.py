@@ -18,8 +18,8 @@ class DataclassMake(Make):
 
     def __init__(self, cls: Any) -> None:  # noqa: ANN401 - a dataclass
         super().__init__(cls)
-        self.is_frozen = bool(cls.__dataclass_params__.frozen)
-        self.is_read_back = hasattr(cls, "__post_init__")
+        self.is_frozen: bool = bool(cls.__dataclass_params__.frozen)
+        self.is_read_back: bool = hasattr(cls, "__post_init__")
 
     def names(self) -> Sequence[str]:
         return [item.name for item in fields(self.cls)]

@@ -24,7 +24,7 @@ class ForeignKind(Kind):
     """
 
     def __init__(self, source: Source, annotation: Any) -> None:  # noqa: ANN401 - a type with a schema
-        self.expected = annotation.__name__
+        self.expected: str = annotation.__name__
         if "Secret" in self.expected:
             raise ConfigError(f"a {self.expected} hides its value when it is written")
         self._write = sys.modules["pydantic"].TypeAdapter(annotation).dump_python

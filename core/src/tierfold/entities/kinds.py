@@ -127,7 +127,7 @@ class LiteralKind(Kind):
     """``Literal["a", 1, None]``."""
 
     def __init__(self, source: Source, choices: tuple[Any, ...]) -> None:
-        self.expected = " | ".join(map(repr, choices))
+        self.expected: str = " | ".join(map(repr, choices))
         self._declared = choices
         self._choices = frozenset(choices)
         self._types = frozenset(map(type, choices))
@@ -151,10 +151,10 @@ class UnionKind(Kind):
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
         self._kinds = kinds
-        self.expected = " | ".join(kind.expected for kind in kinds)
-        self.keeps = any(kind.keeps for kind in kinds)
-        self.levels = max(kind.levels for kind in kinds)
-        self.inside = next((kind.inside for kind in kinds if kind.inside is not None), None)
+        self.expected: str = " | ".join(kind.expected for kind in kinds)
+        self.keeps: bool = any(kind.keeps for kind in kinds)
+        self.levels: int = max(kind.levels for kind in kinds)
+        self.inside: str | None = next((kind.inside for kind in kinds if kind.inside is not None), None)
 
     def _stored_as(self) -> Any:  # noqa: ANN401
         return reduce(or_, [kind.shadow for kind in self._kinds])

@@ -35,7 +35,7 @@ class PydanticMake(Make):
         if config.get("extra") == "allow":
             reason = "extra='allow' has members without a type; declare them, or a field of type dict"
             raise ConfigError(f"{cls.__qualname__}: {reason}. What others store beside the fields is kept without it")
-        self.is_frozen = bool(config.get("frozen"))
+        self.is_frozen: bool = bool(config.get("frozen"))
         self._holds_enum_values = bool(config.get("use_enum_values"))
         self._stored: dict[str, str] = {}
 
@@ -117,7 +117,7 @@ class PydanticDataclassMake(PydanticMake):
 
     def __init__(self, cls: Any) -> None:  # noqa: ANN401 - such a dataclass
         super().__init__(cls, cls.__pydantic_config__)
-        self.is_frozen |= bool(cls.__dataclass_params__.frozen)
+        self.is_frozen: bool = self.is_frozen or bool(cls.__dataclass_params__.frozen)
 
     def _complete(self) -> None:
         sys.modules["pydantic.dataclasses"].rebuild_dataclass(self.cls, raise_errors=False)

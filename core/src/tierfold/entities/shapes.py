@@ -72,10 +72,10 @@ class Shape:
 
     def __init__(self, source: Source, make: Make) -> None:
         self._source = source
-        self.make = make
-        self.pack = source.reserve("pack")
-        self.restore = source.reserve("restore")
-        self.reader_name = source.reserve("reader")
+        self.make: Make = make
+        self.pack: str = source.reserve("pack")
+        self.restore: str = source.reserve("restore")
+        self.reader_name: str = source.reserve("reader")
         self._remake = source.reserve("remake")
         self.members: list[Member] = []
         self._fields: Sequence[ClassField] = ()
@@ -254,12 +254,12 @@ class NestedKind(Kind):
     """An object inside an entity, stored as a map. Its members that its class does not declare stay, too."""
 
     keeps = True
-    inside = ""
+    inside: str | None = ""
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
-        self.expected = shape.make.expected
-        self.levels = shape.levels
+        self.expected: str = shape.make.expected
+        self.levels: int = shape.levels
 
     def _stored_as(self) -> Any:  # noqa: ANN401 - annotations have no common type
         return self._shape.reader
@@ -294,12 +294,12 @@ class Shapes:
     """
 
     def __init__(self, source: Source, make: Make, omitted: Collection[str]) -> None:
-        self.is_recursive = False
+        self.is_recursive: bool = False
         self._source = source
         self._kinds = Kinds(source, self._nested)
         self._by_class: dict[type, Shape] = {}
         self._unfinished: set[type] = set()
-        self.top = Shape(source, make)
+        self.top: Shape = Shape(source, make)
         self.top.add_members(self._kinds, omitted)
         self._finish()
 

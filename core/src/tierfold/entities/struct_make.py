@@ -31,8 +31,8 @@ class StructMake(Make):
         if config.tag is not None:
             reason = f"the tag {config.tag_field!r} of a tagged Struct is no field, so it would not be stored"
             raise ConfigError(f"{cls.__qualname__}: {reason}; declare a field for it")
-        self.is_frozen = bool(config.frozen)
-        self.is_read_back = hasattr(cls, "__post_init__")
+        self.is_frozen: bool = bool(config.frozen)
+        self.is_read_back: bool = hasattr(cls, "__post_init__")
 
     def names(self) -> Sequence[str]:
         return list(self.cls.__struct_fields__)

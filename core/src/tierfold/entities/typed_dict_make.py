@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, Final, get_args, get_origin
 
@@ -23,7 +23,7 @@ class TypedDictMake(Make):
     def __init__(self, cls: Any) -> None:  # noqa: ANN401 - a TypedDict
         super().__init__(cls)
         self._names = frozenset(cls.__annotations__)
-        self.id_of = lambda entity: entity.get("id", "")
+        self.id_of: Callable[[Any], str] = lambda entity: entity.get("id", "")
 
     def names(self) -> Sequence[str]:
         return list(self.cls.__annotations__)

@@ -76,7 +76,7 @@ class ScalarKind(Kind):
     """A value without parts."""
 
     def __init__(self, source: Source, type: type, row: Row) -> None:
-        self.expected = "None" if type is NoneType else type.__name__
+        self.expected: str = "None" if type is NoneType else type.__name__
         self._row = row
         self._declared = type
         self._type = source.name(type, "type")

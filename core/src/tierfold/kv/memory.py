@@ -28,7 +28,7 @@ class MemoryEngine(Engine):
     def __init__(self, name: str) -> None:
         self._place = name
         self._gate: AbstractContextManager[object] = RLock()
-        self.rows = SortedMap()
+        self.rows: SortedMap = SortedMap()
         self.commits = 0
         watch_fork(self)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 __all__ = ["SortedMap"]
@@ -21,7 +21,7 @@ class SortedMap:
         self._values: dict[bytes, bytes] = {}
         self._chunks: list[list[bytes]] = []
         self._greatest: list[bytes] = []
-        self.get = self._values.get
+        self.get: Callable[[bytes], bytes | None] = self._values.get
         """The value under a key, or None."""
 
     def __len__(self) -> int:

@@ -47,8 +47,8 @@ class Ticket(Generic[SessionT, ResultT]):
         self._claim = Lock()
         self._result: ResultT
         self._error: Exception | None = None
-        self.waiter = waiter
-        self.done = False
+        self.waiter: Waiter | Event | None = waiter
+        self.done: bool = False
 
     def start(self) -> bool:
         """Take the unit to run it; False when it was withdrawn."""

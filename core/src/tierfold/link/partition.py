@@ -110,7 +110,7 @@ class PartitionRun:
         self._segments: dict[SegmentName, _Segment] = {}
         self._restored = False
         self._generation = 0
-        self.report = RunReport(partitions=1)
+        self.report: RunReport = RunReport(partitions=1)
 
     async def run(self) -> RunReport:
         """Do everything the partition needs.

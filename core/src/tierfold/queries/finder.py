@@ -48,7 +48,7 @@ class Finder:
         self, type: str, make_matches: Callable[[], Callable[[bytes], bool]], contains: Callable[[SegmentName], bool]
     ) -> None:
         self._type, self._make_matches, self._contains = type, make_matches, contains
-        self.scanned = 0
+        self.scanned: int = 0
 
     @cached_property
     def matches(self) -> Callable[[bytes], bool]:

@@ -55,7 +55,7 @@ class Search:
     def __init__(self, kind: EntityKind, access: Access, question: Question, *, skips: bool) -> None:
         self._access, self._question, self._skips = access, question, skips
         self._upgrade, self._declaration = kind.adapter.upgrade, kind.declaration
-        self.ids = ids_in(question.condition)
+        self.ids: list[str] | None = ids_in(question.condition)
         self._store = access.searched(question.type)
         self._plan: Plan | None = None
         self._asked: dict[SegmentName, bool] = {}

@@ -44,7 +44,9 @@ class TypeIndexes:
         kept = list(rows)
         lens = Lens(row.path for _, row in kept)
         self._view = lens.view
-        self.all = [Index(number, row.path, lens.value(row.path), row.state == "ready") for number, row in kept]
+        self.all: list[Index] = [
+            Index(number, row.path, lens.value(row.path), row.state == "ready") for number, row in kept
+        ]
 
     def find(self, path: IndexPath) -> Index | None:
         return next((index for index in self.all if index.path == path), None)

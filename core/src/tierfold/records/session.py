@@ -69,8 +69,8 @@ class WriteSession(Snapshot[WriteTransaction]):
     def __init__(self, txn: WriteTransaction, opened: Opened) -> None:
         super().__init__(txn, opened)
         self.moved: list[Moved] = []
-        self.first_seq = self.counters.next_seq
-        self.first_presence = self.counters.presence
+        self.first_seq: int = self.counters.next_seq
+        self.first_presence: int = self.counters.presence
         self._bytes = 0
         self._changed = False
         self._index_counts: dict[bytes, dict[int, int]] = {}

@@ -72,12 +72,15 @@ class SegmentState:
     __slots__ = ("deltas", "fed_at", "hasher", "link", "link_loaded", "name", "number", "row", "touched")
 
     def __init__(self, name: SegmentName, number: bytes, row: SegmentRow, hasher: Hasher) -> None:
-        self.name, self.number, self.row, self.hasher = name, number, row, hasher
+        self.name: SegmentName = name
+        self.number: bytes = number
+        self.row: SegmentRow = row
+        self.hasher: Hasher = hasher
         self.link: LinkStateRow = LinkStateRow()
-        self.link_loaded = False
+        self.link_loaded: bool = False
         self.deltas: list[Delta] = []
-        self.fed_at = row.max_seq
-        self.touched = False
+        self.fed_at: int = row.max_seq
+        self.touched: bool = False
 
 
 class Snapshot(Generic[X]):
@@ -90,7 +93,7 @@ class Snapshot(Generic[X]):
     def __init__(self, txn: X, opened: Opened) -> None:
         self.txn = txn
         self.opened = opened
-        self.counters = COUNTER_ROWS.get(txn) or Counters()
+        self.counters: Counters = COUNTER_ROWS.get(txn) or Counters()
         self._store: StoreRow | None = None
         self._link: LinkRow | None = None
         self._link_read = False

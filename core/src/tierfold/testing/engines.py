@@ -392,8 +392,10 @@ class DurableEngineSuite(EngineSuite, defines=True):
 class EngineMachine(RuleBasedStateMachine):
     """Transactions on an engine and on a dict, side by side."""
 
-    keys = st.binary(min_size=1, max_size=2) | st.sampled_from([b"k" * length for length in (1, 100, 511)])
-    values = st.binary(max_size=4) | st.just(b"v" * 5000)
+    keys: st.SearchStrategy[bytes] = st.binary(min_size=1, max_size=2) | st.sampled_from(
+        [b"k" * length for length in (1, 100, 511)]
+    )
+    values: st.SearchStrategy[bytes] = st.binary(max_size=4) | st.just(b"v" * 5000)
 
     def open(self) -> Engine:
         """A new, empty engine."""
@@ -401,9 +403,9 @@ class EngineMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin_empty(self) -> None:
-        self.engine = self.open()
+        self.engine: Engine = self.open()
         self.committed: dict[bytes, bytes] = {}
-        self.commits = self.engine.transaction_id()
+        self.commits: int = self.engine.transaction_id()
         self.txn: WriteTransaction | None = None
         self.pending: dict[bytes, bytes] = {}
 

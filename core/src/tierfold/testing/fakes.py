@@ -18,7 +18,7 @@ class FakeClock:
     """A clock that stands still until it is told to go on. Call it for ms since 1970."""
 
     def __init__(self, now_ms: int = START_MS) -> None:
-        self.now_ms = now_ms
+        self.now_ms: int = now_ms
 
     def __call__(self) -> int:
         return self.now_ms

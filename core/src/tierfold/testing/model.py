@@ -49,7 +49,7 @@ class _Side:
 
     def __init__(self, portal: BlockingPortal) -> None:
         self.portal = portal
-        self.stack = ExitStack()
+        self.stack: ExitStack = ExitStack()
         self.now: Held = {}
         self.before: Held = {}
         self.token: FeedToken | None = None
@@ -135,11 +135,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.clock = FakeClock()
-        self.batch = 0
-        self.real, self.model = _Side(self.portal), _Side(self.portal)
-        self.sides = (self.real, self.model)
-        self.number, self.context = next(self.numbers), fake_context(self.clock)
+        self.clock: FakeClock = FakeClock()
+        self.batch: int = 0
+        self.real: _Side = _Side(self.portal)
+        self.model: _Side = _Side(self.portal)
+        self.sides: tuple[_Side, _Side] = (self.real, self.model)
+        self.number: int = next(self.numbers)
+        self.context: OpenContext = fake_context(self.clock)
         self.real.open(self.open_store(self.number, self.context))
         self.model.open(open_kv_store(MemoryEngine("model"), fake_context(self.clock, seed=7)))
         for side in self.sides:

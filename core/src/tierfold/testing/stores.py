@@ -48,7 +48,7 @@ async def ids(store: EntityStore, limit: int = 1000) -> list[str]:
 class EntityStoreSuite(Suite, ABC, defines=True):
     """Tests of `EntityStore`, on asyncio and trio. A store for one of them overrides the fixture `anyio_backend`."""
 
-    pytestmark = pytest.mark.anyio
+    pytestmark: pytest.MarkDecorator = pytest.mark.anyio
 
     @abstractmethod
     def open_store(self, where: Path, context: OpenContext) -> AbstractAsyncContextManager[EntityStore]:

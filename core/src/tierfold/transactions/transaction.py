@@ -44,8 +44,9 @@ class Transaction:
 
     def __init__(self, tiers: Tiers) -> None:
         self.tiers = tiers
-        self.has_ended = self.has_failed = False
-        self.pending = Pending()
+        self.has_ended: bool = False
+        self.has_failed: bool = False
+        self.pending: Pending = Pending()
         self._views: dict[LocalStore, Overlay] = {}
         self._loads: dict[str, Callable[[Record], object]] = {}
         self._callbacks: dict[Callable[[], None], None] = {}

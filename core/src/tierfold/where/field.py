@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from tierfold.errors import QueryError
 from tierfold.where.operand import operand
@@ -20,7 +20,7 @@ class Field:
     """
 
     __slots__ = ("_path",)
-    __hash__ = None  # type: ignore[assignment]  # as equality makes conditions
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # as equality makes conditions
 
     def __init__(self, path: Path) -> None:
         self._path = path
