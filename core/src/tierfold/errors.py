@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 __all__ = [
     "AlreadyExistsError",
@@ -69,7 +70,7 @@ class ValidationError(TierfoldError):
     """A value cannot be stored, or a stored one does not fit its class.
 
     Attributes:
-        path: Where in the document, as ``$.a[2].b``.
+        path: Where in the document, as ``$.a[2].b``; of several entities, ``$[0]`` is the first.
         id: The record concerned, where there is one.
     """
 
@@ -78,6 +79,10 @@ class ValidationError(TierfoldError):
         self.reason = message
         self.path = path
         self.id = id
+
+    def inside(self, place: str) -> Self:
+        """The same error about a part of what was given, which is at ``place``."""
+        return type(self)(self.reason, path=place + self.path.removeprefix("$"), id=self.id)
 
 
 # --- plugins -----------------------------------------------------------------------------------------------------
@@ -201,14 +206,24 @@ class CorruptDataError(StoreError):
 
 
 class PayloadTooLargeError(StoreError):
-    """The document is larger than the store accepts."""
+    """The document is larger than the store accepts.
 
-    def __init__(self, size_bytes: int, limit_bytes: int, id: str | None = None) -> None:
-        of = f" of {id!r}" if id else ""
+    Attributes:
+        path: ``$[3]`` of several entities, ``$`` of one.
+        id: The record concerned, where there is one.
+    """
+
+    def __init__(self, size_bytes: int, limit_bytes: int, id: str | None = None, path: str = "$") -> None:
+        of = (f" of {id!r}" if id else "") + (f" at `{path}`" if path != "$" else "")
         super().__init__(f"the payload{of} has {size_bytes} bytes, {limit_bytes} are allowed")
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
         self.id = id
+        self.path = path
+
+    def inside(self, place: str) -> Self:
+        """The same error about the entity at ``place``, of several."""
+        return type(self)(self.size_bytes, self.limit_bytes, self.id, place)
 
 
 class AlreadyExistsError(StoreError):

@@ -18,7 +18,14 @@ from tierfold.entities.adapter import EntityAdapter
 from tierfold.entities.declaration import Declaration
 from tierfold.entities.ids import not_an_id, split_id
 from tierfold.entities.system import SYSTEM_FIELDS
-from tierfold.errors import NotFoundError, PartitionUnavailableError, StaleWriteError, ValidationError
+from tierfold.errors import (
+    NotFoundError,
+    PartitionUnavailableError,
+    PayloadTooLargeError,
+    StaleWriteError,
+    TierfoldError,
+    ValidationError,
+)
 from tierfold.indexing import statuses
 from tierfold.instants import datetime_of
 from tierfold.live.entity import LiveEntity
@@ -279,8 +286,18 @@ class Repository(Generic[T]):
         return (await self._save(entities, writes))[0]
 
     async def save_many(self, entities: Iterable[T]) -> list[T]:
-        """Store entities in one atomic batch. All are validated before any is written."""
-        return await self._save(*self._place(listed(entities, "save_many", ValidationError), ANY))
+        """Store entities in one atomic batch. All are validated before any is written.
+
+        Raises:
+            ValidationError: One of them cannot be stored; its path begins with its place, as in ``$[3].mag``.
+            PayloadTooLargeError: Likewise.
+        """
+        several = listed(entities, "save_many", ValidationError)
+        try:
+            entities, writes = self._place(several, ANY)
+        except (ValidationError, PayloadTooLargeError) as error:
+            raise self._refusal(several, error) from error
+        return await self._save(entities, writes)
 
     async def modify(self, id: str, change: Callable[[T], T | None]) -> T:
         """Read, change and save until nobody else wrote in between.
@@ -448,6 +465,16 @@ class Repository(Generic[T]):
             for (_, id, segment), payload in zip(placed, payloads, strict=True)
         ]
         return [entity for entity, _, _ in placed], writes
+
+    def _refusal(self, entities: Sequence[T], error: ValidationError | PayloadTooLargeError) -> TierfoldError:
+        """The error with the place of the first entity that is refused: each is tried again, alone."""
+        for number, entity in enumerate(entities):
+            try:
+                self._adapter.dump(entity)
+                self._kind.placement.check(entity)
+            except (ValidationError, PayloadTooLargeError) as own:
+                return own.inside(f"$[{number}]")
+        return error
 
     def _id_of(self, entity: T) -> str:
         try:

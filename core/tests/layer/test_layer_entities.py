@@ -180,6 +180,36 @@ async def test_of_a_batch_that_is_refused_none_has_an_id() -> None:
             assert [sensor.id for sensor in good] == ["", ""]
 
 
+@pytest.mark.parametrize(
+    ("bad", "path"),
+    [
+        (Sensor(site="oslo", name=cast(str, 5)), "$[1].name"),
+        (Sensor(site=""), "$[1].site"),
+        (Sensor(site="oslo", id="rome.x"), "$[1].id"),
+        (cast(Sensor, None), "$[1]"),
+        (Sensor(site="oslo", name="x" * 2**20), "$[1]"),
+    ],
+    ids=["value", "partition", "id", "no entity", "size"],
+)
+async def test_of_a_batch_that_is_refused_the_error_names_the_entity(bad: Sensor, path: str) -> None:
+    async with tierfold.open("memory:") as data:
+        good = Sensor(site="oslo", id="oslo.a")
+        with pytest.raises((tierfold.ValidationError, tierfold.PayloadTooLargeError)) as error:
+            await data.repo(Sensor).save_many([good, bad, Sensor(site="")])
+        assert error.value.path == path
+        assert f"`{path}`" in str(error.value)
+        with pytest.raises((tierfold.ValidationError, tierfold.PayloadTooLargeError)) as error:
+            await data.repo(Sensor).save(bad)
+        assert error.value.path == path.replace("[1]", "")
+
+
+async def test_of_a_batch_with_a_template_the_error_names_the_entity() -> None:
+    async with tierfold.open("memory:") as data:
+        with pytest.raises(tierfold.ValidationError) as error:
+            await data.repo(Quake).save_many([Quake(net="ci", code="a"), Quake(net="ci", code="")])
+        assert error.value.path == "$[1].code"
+
+
 async def test_a_frozen_class_gets_a_copy() -> None:
     async with tierfold.open("memory:") as data:
         given = Frozen(site="oslo", name="a")

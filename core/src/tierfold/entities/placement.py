@@ -124,6 +124,18 @@ class Placement(Generic[T]):
     def _rendered(self, template: Template, entity: T) -> str:
         return template.render(self._adapter.fields_of(entity, template.fields))
 
+    def check(self, entity: T) -> None:
+        """Refuse what `place` refuses; nothing is changed.
+
+        Raises:
+            ValidationError: As there.
+        """
+        id, key = self._adapter.id_of(entity), self.key_of(entity)
+        if id != "":
+            self._check(entity, id, key)
+        elif self._template is not None:
+            self._rendered(self._template, entity)
+
     def _check(self, entity: T, id: object, key: str) -> None:
         """Refuse an id that is not the one that the entity's fields yield."""
         if not isinstance(id, str):
