@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from tierfold.specs import KeyStrategySpec, ResolverSpec, StoreSpec
     from tierfold.status import LinkReport, LinkStatus, Status, SyncReport, TierStatus
     from tierfold.where.field import F
+    from tierfold.where.tree import Condition
 
 _HOME: Final = {
     "tierfold.abc.clock": ("Clock",),
@@ -99,10 +100,11 @@ _HOME: Final = {
     "tierfold.queries.page": ("Page",),
     "tierfold.queries.query": ("Query",),
     "tierfold.queries.question": ("Where",),
-    "tierfold.where.field": ("F",),
     "tierfold.repository": ("Repository",),
     "tierfold.specs": ("KeyStrategySpec", "ResolverSpec", "StoreSpec"),
     "tierfold.status": ("LinkReport", "LinkStatus", "Status", "SyncReport", "TierStatus"),
+    "tierfold.where.field": ("F",),
+    "tierfold.where.tree": ("Condition",),
 }
 _MODULE_OF: Final = {name: module for module, names in _HOME.items() for name in names}
 
@@ -112,6 +114,7 @@ __all__ = [
     "BlockingCallError",
     "Change",
     "Clock",
+    "Condition",
     "ConfigError",
     "CorruptDataError",
     "DataLayer",

@@ -180,6 +180,11 @@ async def test_of_a_batch_that_is_refused_none_has_an_id() -> None:
             assert [sensor.id for sensor in good] == ["", ""]
 
 
+def path_of(error: tierfold.TierfoldError) -> str:
+    assert isinstance(error, tierfold.ValidationError | tierfold.PayloadTooLargeError)
+    return error.path
+
+
 @pytest.mark.parametrize(
     ("bad", "path"),
     [
@@ -194,13 +199,13 @@ async def test_of_a_batch_that_is_refused_none_has_an_id() -> None:
 async def test_of_a_batch_that_is_refused_the_error_names_the_entity(bad: Sensor, path: str) -> None:
     async with tierfold.open("memory:") as data:
         good = Sensor(site="oslo", id="oslo.a")
-        with pytest.raises((tierfold.ValidationError, tierfold.PayloadTooLargeError)) as error:
+        with pytest.raises(tierfold.TierfoldError) as error:
             await data.repo(Sensor).save_many([good, bad, Sensor(site="")])
-        assert error.value.path == path
+        assert path_of(error.value) == path
         assert f"`{path}`" in str(error.value)
-        with pytest.raises((tierfold.ValidationError, tierfold.PayloadTooLargeError)) as error:
+        with pytest.raises(tierfold.TierfoldError) as error:
             await data.repo(Sensor).save(bad)
-        assert error.value.path == path.replace("[1]", "")
+        assert path_of(error.value) == path.replace("[1]", "")
 
 
 async def test_of_a_batch_with_a_template_the_error_names_the_entity() -> None:

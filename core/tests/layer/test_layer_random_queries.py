@@ -17,7 +17,7 @@ from core.tests.where.random_documents import Sort, condition, document, expecte
 
 import tierfold
 from tierfold.where.mango import to_mango
-from tierfold.where.tree import Expression
+from tierfold.where.tree import Condition
 
 pytestmark = pytest.mark.anyio
 
@@ -98,7 +98,7 @@ async def scene(url: str, cls: type[tierfold.Entity], random: Random) -> AsyncGe
 # --- comparing -------------------------------------------------------------------------------------------------------
 
 
-def said(where: Expression, sort: list[Sort], limit: int | None) -> str:
+def said(where: Condition, sort: list[Sort], limit: int | None) -> str:
     return f"{to_mango(where)} sort {[str(field) for field in sort]} limit {limit}"
 
 

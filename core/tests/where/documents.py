@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tierfold.codec import encode
 from tierfold.digest import Hasher
 from tierfold.model import Record, pack_content
-from tierfold.where.tree import Both, Compare, Either, Exists, Expression, Not
+from tierfold.where.tree import Both, Compare, Condition, Either, Exists, Not
 
 __all__ = ["NAMES", "conditions", "documents", "find", "holds", "is_before", "is_equal", "record", "values"]
 
@@ -44,7 +44,7 @@ documents = st.dictionaries(st.sampled_from(["a", "b", "a b"]), values, max_size
 _paths = st.sampled_from([("a",), ("b",), ("a", "b"), ("a b",), ("b", "a", "b"), ("id",)])
 
 
-def _compares(path: tuple[str, ...]) -> st.SearchStrategy[Expression]:
+def _compares(path: tuple[str, ...]) -> st.SearchStrategy[Condition]:
     return st.one_of(
         st.builds(Compare, st.just(path), st.sampled_from(["eq", "lt", "lte", "gt", "gte", "contains"]), values),
         st.builds(Compare, st.just(path), st.just("in"), st.lists(values, max_size=3)),
@@ -53,7 +53,7 @@ def _compares(path: tuple[str, ...]) -> st.SearchStrategy[Expression]:
     )
 
 
-conditions: st.SearchStrategy[Expression] = st.recursive(
+conditions: st.SearchStrategy[Condition] = st.recursive(
     _paths.flatmap(_compares),
     lambda inner: st.one_of(
         st.builds(Not, inner),
@@ -112,7 +112,7 @@ def find(document: Any, path: tuple[str, ...]) -> tuple[bool, Any]:
     return True, document
 
 
-def holds(condition: Expression, document: Mapping[str, Any]) -> bool:
+def holds(condition: Condition, document: Mapping[str, Any]) -> bool:
     match condition:
         case Both():
             return all(holds(part, document) for part in condition.parts)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from core.tests.where.documents import find, holds, is_before, is_equal
 from msgspec import Struct
 
-from tierfold.where.tree import Both, Compare, Either, Exists, Expression, Not, Operator, Path
+from tierfold.where.tree import Both, Compare, Condition, Either, Exists, Not, Operator, Path
 
 __all__ = ["FIELDS", "Sort", "condition", "document", "expected", "sort_of"]
 
@@ -49,7 +49,7 @@ def document(random: Random) -> dict[str, Any]:
     return made
 
 
-def condition(random: Random, documents: list[dict[str, Any]], depth: int = 0) -> Expression:
+def condition(random: Random, documents: list[dict[str, Any]], depth: int = 0) -> Condition:
     """A condition on members, some of whose values some document has."""
     if depth < 3 and random.random() < 0.45:
         parts = tuple(condition(random, documents, depth + 1) for _ in range(random.randint(0 if depth else 1, 3)))
@@ -57,7 +57,7 @@ def condition(random: Random, documents: list[dict[str, Any]], depth: int = 0) -
     return _compare(random, documents)
 
 
-def _compare(random: Random, documents: list[dict[str, Any]]) -> Expression:
+def _compare(random: Random, documents: list[dict[str, Any]]) -> Condition:
     path = random.choice(PATHS if random.random() < 0.85 else SYSTEM)
     match random.randrange(7):
         case 0:
@@ -88,7 +88,7 @@ def sort_of(random: Random) -> list[Sort]:
     return [Sort(path, random.random() < 0.5) for path in paths]
 
 
-def expected(documents: list[dict[str, Any]], condition: Expression, sort: list[Sort]) -> list[dict[str, Any]]:
+def expected(documents: list[dict[str, Any]], condition: Condition, sort: list[Sort]) -> list[dict[str, Any]]:
     """The documents that meet a condition, in their order."""
 
     def compare(one: dict[str, Any], other: dict[str, Any]) -> int:

@@ -16,7 +16,7 @@ from tierfold.where.lens import Lens
 from tierfold.where.mango import from_mango, to_mango
 from tierfold.where.matching import matcher
 from tierfold.where.order_bytes import order_bytes
-from tierfold.where.tree import Expression, paths_of
+from tierfold.where.tree import Condition, paths_of
 
 CASES: Final = 1_000
 SEED: Final = int(os.environ.get("TIERFOLD_SEED", "0"))
@@ -40,7 +40,7 @@ def test_a_condition_holds_as_function_as_json_and_as_bounds_where_python_says_s
     assert CASES / 10 < met < CASES * 9 / 10
 
 
-def check(where: Expression, one: dict[str, Any]) -> bool:
+def check(where: Condition, one: dict[str, Any]) -> bool:
     """Whether it holds."""
     content, meets = record(one).content, holds(where, one)
     for written in (where, from_mango(json.loads(json.dumps(to_mango(where))))):

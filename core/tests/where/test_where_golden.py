@@ -10,7 +10,7 @@ import pytest
 from tierfold import F
 from tierfold.where.mango import from_mango, to_mango
 from tierfold.where.order_bytes import is_cut, order_bytes, prefix_bytes, value_of
-from tierfold.where.tree import Expression
+from tierfold.where.tree import Condition
 
 BYTES: dict[str, tuple[Any, str]] = {
     "False": (False, "10 00"),
@@ -66,7 +66,7 @@ def test_a_beginning_has_these_order_bytes(text: str, written: str, exact: bool)
     assert prefix_bytes(text) == (bytes.fromhex(written), exact)
 
 
-SELECTORS: dict[str, tuple[Expression, dict[str, Any]]] = {
+SELECTORS: dict[str, tuple[Condition, dict[str, Any]]] = {
     "eq": (F.a == 1, {"a": {"$eq": 1}}),
     "ne": (F.a != None, {"$not": {"a": {"$eq": None}}}),  # noqa: E711 - a condition
     "lt": (F.a < 1, {"a": {"$lt": 1}}),

@@ -15,11 +15,11 @@ from tierfold.where.mango import from_mango, to_mango
 from tierfold.where.matching import matcher
 from tierfold.where.order import order_key
 from tierfold.where.order_bytes import order_bytes
-from tierfold.where.tree import Expression, Path, paths_of
+from tierfold.where.tree import Condition, Path, paths_of
 
 
 @given(conditions, documents)
-def test_a_condition_holds_where_its_words_say_so(condition: Expression, document: dict[str, Any]) -> None:
+def test_a_condition_holds_where_its_words_say_so(condition: Condition, document: dict[str, Any]) -> None:
     lens = Lens(paths_of(condition))
     view = lens.view(record(document).content)
     view = lens.view(record(document).content)
@@ -46,7 +46,7 @@ def test_order_bytes_are_ordered_as_the_values_are(one: Any, other: Any) -> None
 @given(conditions, documents)
 @pytest.mark.parametrize("path", [("a",), ("b",), ("a", "b")])
 def test_no_document_that_meets_a_condition_lies_outside_its_bounds(
-    path: Path, condition: Expression, document: dict[str, Any]
+    path: Path, condition: Condition, document: dict[str, Any]
 ) -> None:
     found = bounds(condition, path)
     if found is None:
@@ -63,7 +63,7 @@ def test_no_document_that_meets_a_condition_lies_outside_its_bounds(
 
 
 @given(conditions, documents)
-def test_a_condition_survives_json(condition: Expression, document: dict[str, Any]) -> None:
+def test_a_condition_survives_json(condition: Condition, document: dict[str, Any]) -> None:
     again = from_mango(json.loads(json.dumps(to_mango(condition))))
     whole = {**document, "id": "oslo.1"}
     assert holds(again, whole) == holds(condition, whole)

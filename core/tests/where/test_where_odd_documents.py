@@ -21,12 +21,12 @@ from tierfold.where.matching import matcher
 from tierfold.where.order_bytes import order_bytes
 from tierfold.where.plan import WHOLE
 from tierfold.where.sorting import SortField, parse_sort, sort_part
-from tierfold.where.tree import Expression, paths_of
+from tierfold.where.tree import Condition, paths_of
 
 ODD = 'a"b\\c\n'
 
 
-def meets(condition: Expression, document: dict[str, Any]) -> bool:
+def meets(condition: Condition, document: dict[str, Any]) -> bool:
     lens = Lens(paths_of(condition))
     return matcher(condition, lens)(lens.view(record(document).content))
 
@@ -61,7 +61,7 @@ def test_what_is_no_document_has_no_members() -> None:
     ],
     ids=range(10),
 )
-def test_values_compare_by_type_and_content(condition: Expression, document: dict[str, Any], expected: bool) -> None:
+def test_values_compare_by_type_and_content(condition: Condition, document: dict[str, Any], expected: bool) -> None:
     assert meets(condition, document) is expected
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -10,12 +11,13 @@ from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from tierfold.errors import QueryError
 from tierfold.where.field import F
 from tierfold.where.mango import from_mango, to_mango
-from tierfold.where.tree import EVERYTHING, Both, Compare, Either, Exists, Expression, Not, paths_of
+from tierfold.where.tree import EVERYTHING, Both, Compare, Condition, Either, Exists, Not, paths_of
 
 AT = datetime(2026, 11, 21, 10, tzinfo=UTC)
 ID = UUID("12345678-1234-5678-1234-567812345678")
@@ -32,7 +34,7 @@ def compare(operator: Any, value: object, *path: str) -> Compare:
 # --- both spellings --------------------------------------------------------------------------------------------------
 
 B_BELOW_3 = compare("lt", 3, "b")
-SPELLINGS: list[tuple[Expression, dict[str, Any], Expression]] = [
+SPELLINGS: list[tuple[Condition, dict[str, Any], Condition]] = [
     (F.a == 1, {"a": 1}, compare("eq", 1)),
     (F.a == None, {"a": None}, compare("eq", None)),  # noqa: E711 - a field compares with None like with any value
     (F.a != 1, {"a": {"$ne": 1}}, Not(compare("eq", 1))),
@@ -81,7 +83,7 @@ SPELLINGS: list[tuple[Expression, dict[str, Any], Expression]] = [
 
 
 @pytest.mark.parametrize(("written", "selector", "condition"), SPELLINGS, ids=range(len(SPELLINGS)))
-def test_both_spellings_are_one_tree(written: Expression, selector: dict[str, Any], condition: Expression) -> None:
+def test_both_spellings_are_one_tree(written: Condition, selector: dict[str, Any], condition: Condition) -> None:
     assert written == condition
     assert from_mango(selector) == condition
     assert from_mango(to_mango(condition)) == condition
@@ -191,3 +193,47 @@ def test_fields_are_shown_as_they_are_written() -> None:
 def test_every_path_of_a_condition_is_named() -> None:
     condition = (F.a.b == 1) & ~F.c.exists() | (F.d > 1)
     assert list(paths_of(condition)) == [("a", "b"), ("c",), ("d",)]
+
+
+# --- what to write instead -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Geo:
+    lat: float
+    lon: float
+
+
+class Packed(msgspec.Struct, array_like=True):
+    """It has no named members, so no field can hold it."""
+
+    lat: float
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda: F.geo == Geo(1, 2), "a Geo cannot be stored; compare its members, as in F.geo.lat"),
+        (lambda: F.geo.is_in([None, Geo(1, 2)]), "compare its members, as in F.geo.lat"),
+        (lambda: F.tags == {"a"}, "a set cannot be stored; ask for its items, as in F.tags.contains(item)"),
+        (lambda: F.a == (F.b == 1), "compares a member with a value"),
+        (lambda: F.a == F.b, "compares a member with a value"),
+        (lambda: F.geo == Packed(1), "a Packed cannot be stored"),
+        (lambda: F.tags.contains({1}), "a set cannot be stored"),
+        (lambda: F.a.like("x"), "no operator 'like'; there are ==, !=, <,"),  # type: ignore[operator]
+        (lambda: F.a > 1 & F.a < 3, "F.a is none: put each comparison in brackets"),  # type: ignore[operator]
+        (lambda: F.a == "x" | F.b == "y", "F.b is none: put each comparison in brackets"),  # type: ignore[operator]
+        (lambda: (F.a > 1) & F.a, "F.a is none: put each comparison in brackets"),  # type: ignore[operator]
+        (lambda: F.a | (F.a > 1), "F.a is none: put each comparison in brackets"),  # type: ignore[operator]
+        (lambda: ~F.a, "F.a is none: put each comparison in brackets"),  # type: ignore[operator]
+        (lambda: 1 < F.a < 3, "two conditions instead of a chain"),
+        (lambda: F.a.is_in("abc"), "F.a.is_in(['abc'])"),
+        (lambda: F.a.is_in(b"abc"), "F.a.is_in([b'abc'])"),
+        (lambda: F.a.is_in(5), "`int`"),  # type: ignore[arg-type]
+    ],
+    ids=range(17),
+)
+def test_what_cannot_be_written_names_what_can(write: Callable[[], object], said: str) -> None:
+    with pytest.raises(QueryError) as error:
+        write()
+    assert said in str(error.value)

@@ -17,14 +17,14 @@ from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.errors import QueryError
 from tierfold.where.mango import from_mango, to_mango
 from tierfold.where.sorting import SortField, parse_sort
-from tierfold.where.tree import EVERYTHING, Both, Compare, Either, Exists, Expression, Not, Path
+from tierfold.where.tree import EVERYTHING, Both, Compare, Condition, Either, Exists, Not, Path
 
 __all__ = ["Question", "Where", "ask", "ids_in"]
 
 _DEPTH_LIMIT: Final = 64
 _ANY_KEY: Final = "*"
 """No class has a field of this name."""
-Where = Expression | Mapping[str, Any]
+Where = Condition | Mapping[str, Any]
 """A condition, from `F` or in Mango JSON."""
 
 
@@ -38,7 +38,7 @@ class Question(Struct, frozen=True):
 
     type: str
     prefix: str
-    condition: Expression
+    condition: Condition
     partitions: tuple[str, ...] | None
     order: tuple[SortField, ...]
     limit: int | None
@@ -81,10 +81,10 @@ class _Names:
         self._stored_name = kind.adapter.stored_name
         self._is_raw = kind.adapter.names is None
 
-    def condition(self, where: Where | None) -> Expression:
+    def condition(self, where: Where | None) -> Condition:
         if where is None:
             return EVERYTHING
-        if isinstance(where, Expression):
+        if isinstance(where, Condition):
             return self._stored(where, _DEPTH_LIMIT)
         if isinstance(where, Mapping):
             return from_mango(where)
@@ -93,7 +93,7 @@ class _Names:
     def field(self, field: SortField) -> SortField:
         return replace(field, path=self._path(field.path))
 
-    def _stored(self, condition: Expression, room: int) -> Expression:
+    def _stored(self, condition: Condition, room: int) -> Condition:
         if room <= 0:
             raise QueryError(f"a condition has at most {_DEPTH_LIMIT} levels")
         match condition:
@@ -118,7 +118,7 @@ class _Names:
         return tuple(asked if "." in asked else name for asked, name in zip(path, found.split("."), strict=True))
 
 
-def ids_in(condition: Expression) -> list[str] | None:
+def ids_in(condition: Condition) -> list[str] | None:
     """The only ids that can meet a condition, when it names them."""
     match condition:
         case Compare(path=("id",), operator="eq", value=str(id)):

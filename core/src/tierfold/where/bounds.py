@@ -10,7 +10,7 @@ from msgspec import Struct
 from tierfold.layout import end_of
 from tierfold.where.order import NONE, rank_of
 from tierfold.where.order_bytes import order_bytes, prefix_bytes, tag_of
-from tierfold.where.tree import Both, Compare, Either, Expression, Path
+from tierfold.where.tree import Both, Compare, Condition, Either, Path
 
 __all__ = ["Bounds", "Range", "bounds"]
 
@@ -25,11 +25,11 @@ class Bounds(Struct, frozen=True):
     exact: bool
 
 
-def bounds(expression: Expression, path: Path) -> Bounds | None:
+def bounds(condition: Condition, path: Path) -> Bounds | None:
     """Where documents that meet the condition are in an index on ``path``; None = the condition does not say."""
-    match expression:
-        case Compare(path=where) if where == path and expression.operator != "contains":
-            return _compared(expression)
+    match condition:
+        case Compare(path=where) if where == path and condition.operator != "contains":
+            return _compared(condition)
         case Both(parts=parts):
             return _both([bounds(part, path) for part in parts])
         case Either(parts=parts):

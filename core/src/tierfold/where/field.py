@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from tierfold.errors import QueryError
 from tierfold.where.operand import operand
-from tierfold.where.tree import Compare, Exists, Expression, Not, Operator, Path
+from tierfold.where.tree import BRACKETS, Compare, Condition, Exists, Not, Operator, Path
 
 __all__ = ["F", "Field", "Fields"]
+
+_OPERATORS: Final = "==, !=, <, <=, >, >=, is_in, startswith, contains and exists"
 
 
 class Field:
@@ -33,37 +35,41 @@ class Field:
     def __getitem__(self, name: str) -> Field:
         return Field((*self._path, _checked(name)))
 
-    def __eq__(self, value: object) -> Expression:  # type: ignore[override]
+    def __eq__(self, value: object) -> Condition:  # type: ignore[override]
         return self._compare("eq", value)
 
-    def __ne__(self, value: object) -> Expression:  # type: ignore[override]
+    def __ne__(self, value: object) -> Condition:  # type: ignore[override]
         return Not(self._compare("eq", value))
 
-    def __lt__(self, value: object) -> Expression:
+    def __lt__(self, value: object) -> Condition:
         return self._compare("lt", value)
 
-    def __le__(self, value: object) -> Expression:
+    def __le__(self, value: object) -> Condition:
         return self._compare("lte", value)
 
-    def __gt__(self, value: object) -> Expression:
+    def __gt__(self, value: object) -> Condition:
         return self._compare("gt", value)
 
-    def __ge__(self, value: object) -> Expression:
+    def __ge__(self, value: object) -> Condition:
         return self._compare("gte", value)
 
-    def is_in(self, values: Iterable[object]) -> Expression:
+    def is_in(self, values: Iterable[object]) -> Condition:
         """The value equals one of ``values``."""
+        if isinstance(values, str | bytes):
+            raise QueryError(f"is_in takes several values, as in {self!r}.is_in([{values!r}]), not one text")
+        if not isinstance(values, Iterable):
+            raise QueryError(f"is_in takes several values, as in a list, not `{type(values).__name__}`")
         return self._compare("in", list(values))
 
-    def startswith(self, prefix: str) -> Expression:
+    def startswith(self, prefix: str) -> Condition:
         """The value is text that begins with ``prefix``."""
         return self._compare("startswith", prefix)
 
-    def contains(self, item: object) -> Expression:
+    def contains(self, item: object) -> Condition:
         """The value is a list with an item equal to ``item``."""
         return self._compare("contains", item)
 
-    def exists(self) -> Expression:
+    def exists(self) -> Condition:
         """The member is there, be its value None."""
         return Exists(self._path)
 
@@ -76,8 +82,26 @@ class Field:
     def __repr__(self) -> str:
         return "F" + "".join(f".{name}" if name.isidentifier() else f"[{name!r}]" for name in self._path)
 
-    def _compare(self, operator: Operator, value: object) -> Expression:
-        return Compare(self._path, operator, operand(operator, value))
+    def _compare(self, operator: Operator, value: object) -> Condition:
+        try:
+            return Compare(self._path, operator, operand(operator, value))
+        except QueryError as error:
+            from tierfold.where.advice import advice
+
+            said = advice(repr(self), operator, value if isinstance(value, list) and operator == "in" else [value])
+            if not said:
+                raise
+            raise QueryError(f"{error}; {said}") from error
+
+    if not TYPE_CHECKING:  # type checkers refuse these by themselves
+
+        def __call__(self, *arguments: object, **keywords: object) -> NoReturn:
+            raise QueryError(f"there is no operator {self._path[-1]!r}; there are {_OPERATORS}")
+
+        def _joined(self, *other: object) -> NoReturn:
+            raise QueryError(f"&, | and ~ are for conditions; {self!r} is none: {BRACKETS}")
+
+        __and__ = __rand__ = __or__ = __ror__ = __invert__ = _joined
 
 
 class Fields:

@@ -16,7 +16,7 @@ from typing import Any, Final, assert_never, cast
 
 from tierfold.errors import QueryError
 from tierfold.where.operand import operand
-from tierfold.where.tree import EVERYTHING, Both, Compare, Either, Exists, Expression, Not, Operator, Path
+from tierfold.where.tree import EVERYTHING, Both, Compare, Condition, Either, Exists, Not, Operator, Path
 
 __all__ = ["from_mango", "to_mango"]
 
@@ -36,7 +36,7 @@ _DEPTH_LIMIT: Final = 64
 Selector = Mapping[str, Any]
 
 
-def from_mango(selector: Selector) -> Expression:
+def from_mango(selector: Selector) -> Condition:
     """The condition of a selector.
 
     Raises:
@@ -45,16 +45,16 @@ def from_mango(selector: Selector) -> Expression:
     return _joined(_selector((), selector, _DEPTH_LIMIT))
 
 
-def _joined(parts: list[Expression]) -> Expression:
+def _joined(parts: list[Condition]) -> Condition:
     return parts[0] if len(parts) == 1 else Both(tuple(parts)) if parts else EVERYTHING
 
 
-def _selector(path: Path, selector: object, room: int) -> list[Expression]:
+def _selector(path: Path, selector: object, room: int) -> list[Condition]:
     if not isinstance(selector, Mapping):
         raise QueryError(f"a selector is a map, not {selector!r}")
     if room <= 0:
         raise QueryError(f"a selector has at most {_DEPTH_LIMIT} levels")
-    parts: list[Expression] = []
+    parts: list[Condition] = []
     for name, value in selector.items():
         if not isinstance(name, str):
             raise QueryError(f"a selector's members are named by text, not by {name!r}")
@@ -62,7 +62,7 @@ def _selector(path: Path, selector: object, room: int) -> list[Expression]:
     return parts
 
 
-def _member(path: Path, name: str, value: object, room: int) -> list[Expression]:
+def _member(path: Path, name: str, value: object, room: int) -> list[Condition]:
     path = (*path, *_split(name))
     if isinstance(value, Mapping) and not _is_literal(value):
         return _selector(path, value, room - 1) if value else [Compare(path, "eq", {})]
@@ -81,7 +81,7 @@ def _split(dotted: str) -> Path:
     return tuple(names)
 
 
-def _operator(path: Path, name: str, value: object, room: int) -> list[Expression]:
+def _operator(path: Path, name: str, value: object, room: int) -> list[Condition]:
     combine = _COMBINATIONS.get(name)
     if combine is not None:
         return [combine(tuple(_joined(_selector(path, part, room - 1)) for part in _list(name, value)))]
@@ -92,7 +92,7 @@ def _operator(path: Path, name: str, value: object, room: int) -> list[Expressio
     return _condition(path, name, value)
 
 
-def _condition(path: Path, name: str, value: object) -> list[Expression]:
+def _condition(path: Path, name: str, value: object) -> list[Condition]:
     match name:
         case "$ne":
             return [~_comparison(path, "$eq", value)]
@@ -114,7 +114,7 @@ def _list(name: str, value: object) -> list[object]:
     return list(value)
 
 
-_COMBINATIONS: Final[Mapping[str, Callable[[tuple[Expression, ...]], Expression]]] = {
+_COMBINATIONS: Final[Mapping[str, Callable[[tuple[Condition, ...]], Condition]]] = {
     "$and": Both,
     "$or": Either,
     "$nor": lambda parts: Not(Either(parts)),
@@ -164,9 +164,9 @@ _LITERALS: Final[Mapping[str, Callable[[Any], object]]] = {
 # --- and back ----------------------------------------------------------------------------------------------------
 
 
-def to_mango(expression: Expression) -> dict[str, Any]:
+def to_mango(condition: Condition) -> dict[str, Any]:
     """The selector of a condition, fit for JSON. `from_mango` makes a condition with the same meaning of it."""
-    match expression:
+    match condition:
         case Compare(path=path, operator="contains", value=value):
             return {_dotted(path): {"$all": [_written(value)]}}
         case Compare(path=path, operator=operator, value=value):
@@ -179,7 +179,7 @@ def to_mango(expression: Expression) -> dict[str, Any]:
             return {"$and": [to_mango(part) for part in parts]} if parts else {}
         case Either(parts=parts):
             return {"$or": [to_mango(part) for part in parts]}
-    assert_never(cast("Any", expression))
+    assert_never(cast("Any", condition))
 
 
 def _dotted(path: Path) -> str:

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from tierfold.entities.source import Source
 from tierfold.where.lens import Lens, View, descend
 from tierfold.where.order import LIST, MAP, NONE, NUMBER, order_key, rank_of
-from tierfold.where.tree import Both, Compare, Either, Exists, Expression, Not
+from tierfold.where.tree import Both, Compare, Condition, Either, Exists, Not
 
 __all__ = ["matcher"]
 
@@ -18,10 +18,10 @@ _SIGNS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _NUMBERS = frozenset({int, float})
 
 
-def matcher(expression: Expression, lens: Lens) -> Callable[[View], bool]:
+def matcher(condition: Condition, lens: Lens) -> Callable[[View], bool]:
     """Whether a view of ``lens``, which must know every path of the condition, meets it."""
     source = Source()
-    source.define("match", "d", [f"return {_Writer(source, lens).written(expression)}"])
+    source.define("match", "d", [f"return {_Writer(source, lens).written(condition)}"])
     match: Callable[[View], bool] = source.compile("condition")["match"]
     return match
 
@@ -31,19 +31,19 @@ class _Writer:
         self._source, self._lens = source, lens
         self._unset = source.name(UNSET, "unset")
 
-    def written(self, expression: Expression) -> str:
-        match expression:
+    def written(self, condition: Condition) -> str:
+        match condition:
             case Compare():
-                return f"({self._compare(expression)})"
+                return f"({self._compare(condition)})"
             case Exists():
-                return f"({self._value(expression)} is not {self._unset})"
+                return f"({self._value(condition)} is not {self._unset})"
             case Not(part=part):
                 return f"(not {self.written(part)})"
             case Both(parts=parts):
                 return f"({' and '.join(map(self.written, parts)) or 'True'})"
             case Either(parts=parts):
                 return f"({' or '.join(map(self.written, parts)) or 'False'})"
-        assert_never(cast("Any", expression))
+        assert_never(cast("Any", condition))
 
     def _value(self, at: Compare | Exists) -> str:
         top, rest = f"d.{self._lens.field(at.path)}", at.path[1:]

@@ -12,7 +12,7 @@ from tierfold.where.bounds import Bounds, Range, bounds
 from tierfold.where.order import BOOL, NONE
 from tierfold.where.order_bytes import tag_of
 from tierfold.where.sorting import SortField
-from tierfold.where.tree import Expression, Path
+from tierfold.where.tree import Condition, Path
 
 __all__ = ["FEW", "WHOLE", "Plan", "choose", "scan_plan"]
 
@@ -49,7 +49,7 @@ def scan_plan(order: tuple[SortField, ...]) -> Plan:
 
 
 def choose(
-    condition: Expression,
+    condition: Condition,
     order: tuple[SortField, ...],
     ready: Collection[Path],
     estimate: Estimate,
