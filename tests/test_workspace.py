@@ -32,6 +32,7 @@ PURE = {
         "dataclasses",
         "datetime",
         "decimal",
+        "difflib",
         "enum",
         "functools",
     ),

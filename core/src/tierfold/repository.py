@@ -195,7 +195,7 @@ class Repository(Generic[T]):
         where: Where | None = None,
         *,
         partitions: Iterable[str] | None = None,
-        sort: Sequence[str] = (),
+        sort: Sequence[str] | None = None,
         limit: int | None = None,
         on_invalid: OnInvalid = "raise",
     ) -> Query[T]:
@@ -204,7 +204,8 @@ class Repository(Generic[T]):
         Args:
             where: `F` expressions over the class's fields, or a Mango selector over the stored documents; None = all.
             partitions: Logical keys, as in ``["oslo"]``; None = all that any reachable tier has.
-            sort: Fields, the first one primary, ``-`` for descending; None comes last, and ids decide between equals.
+            sort: Fields, the first one primary, ``-`` for descending; None values come last, and ids decide between
+                equals.
             limit: At most so many in all.
             on_invalid: What becomes of a stored entity that does not fit the class.
 
@@ -228,7 +229,7 @@ class Repository(Generic[T]):
         where: Where | None = None,
         *,
         partitions: Iterable[str] | None = None,
-        sort: Sequence[str] = (),
+        sort: Sequence[str] | None = None,
         limit: int | None = None,
         on_invalid: OnInvalid = "raise",
         overflow: Overflow = "latest",

@@ -45,6 +45,14 @@ class Aliased(pydantic.BaseModel):
     id: str = ""
 
 
+class Nested(tierfold.Entity):
+    by_name: dict[str, Depth]
+    maybe: Depth | None = None
+
+
+Wide = tierfold.entity()(msgspec.defstruct("Wide", [("id", str, ""), *((f"f{n}", int, 0) for n in range(20))]))
+
+
 @tierfold.entity(partition="{site}")
 @dataclass
 class Typed:
@@ -115,6 +123,60 @@ async def test_an_order_by_what_the_class_does_not_declare_is_an_error(sort: lis
     async with tierfold.open("memory:") as data:
         with pytest.raises(tierfold.QueryError, match="Thing has no field"):
             data.repo(Aliased).query(sort=sort)
+
+
+@pytest.mark.parametrize(
+    ("cls", "where", "said"),
+    [
+        (Renamed, F.event_cod == "b", "'event_cod'; there are event_code, "),
+        (Renamed, F.event_cod == "b", ", version"),
+        (Renamed, F.eventCode == "b", "in Python it is 'event_code'"),
+        (Renamed, F.the_depth.least_km > 1, "in 'the_depth' there are max_km"),
+        (Renamed, F.the_depth.maxKm > 1, "in Python it is 'the_depth.max_km'"),
+        (Renamed, F.net.length > 1, "'net' has no fields inside"),
+        (Renamed, F.id.x == 1, "there are id, "),
+        (Aliased, F.dotted == 0, "documents name it 'a.b'"),
+        (Aliased, F["a.b"] == 0, "in Python it is 'dotted'"),
+        (Nested, F.by_name.a.most_km > 1, "in 'by_name.a' there are max_km"),
+        (Nested, F.maybe.most_km > 1, "in 'maybe' there are max_km"),
+        (Wide, F.f3x == 1, "there are f3, "),
+        (Wide, F.f3x == 1, " and 12 more"),
+    ],
+)
+async def test_what_is_no_field_names_the_fields_there_are(cls: type, where: Any, said: str) -> None:
+    async with tierfold.open("memory:") as data:
+        with pytest.raises(tierfold.QueryError) as error:
+            data.repo(cls).query(where)
+        assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("evnt_code", "no field 'evnt_code' for its index; there are event_code, "),
+        ("the_depth.least_km", "index 'the_depth.least_km' is no declared field; in 'the_depth' there are max_km"),
+        ("the_depth.maxKm", "in Python it is 'the_depth.max_km'"),
+    ],
+)
+async def test_what_is_no_field_for_an_index_names_the_fields_there_are(path: str, said: str) -> None:
+    class Indexed(msgspec.Struct, rename="camel"):
+        event_code: str
+        the_depth: Depth
+        id: str = ""
+
+    async with tierfold.open("memory:") as data:
+        with pytest.raises(tierfold.ConfigError) as error:
+            data.repo(tierfold.entity(index=[path])(Indexed))
+        assert said in str(error.value)
+
+
+async def test_no_order_is_none() -> None:
+    async with tierfold.open("memory:") as data:
+        things = await renamed(data)
+        unordered = await things.query(sort=None).page(size=1)
+        assert len(await things.query().page(after=unordered.next)) == 2
+        async with things.observe_all(sort=None) as live:
+            assert len((await anext(aiter(live))).value) == 3
 
 
 async def test_raw_repositories_take_any_name() -> None:

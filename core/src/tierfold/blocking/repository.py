@@ -70,7 +70,7 @@ class Repository(Generic[T]):
         where: Where | None = None,
         *,
         partitions: Iterable[str] | None = None,
-        sort: Sequence[str] = (),
+        sort: Sequence[str] | None = None,
         limit: int | None = None,
         on_invalid: OnInvalid = "raise",
     ) -> Query[T]:
@@ -109,7 +109,7 @@ class Repository(Generic[T]):
         where: Where | None = None,
         *,
         partitions: Iterable[str] | None = None,
-        sort: Sequence[str] = (),
+        sort: Sequence[str] | None = None,
         limit: int | None = None,
         on_invalid: OnInvalid = "raise",
         overflow: Overflow = "latest",

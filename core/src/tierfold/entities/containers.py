@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import GenericAlias
 from typing import Any, Final
 
@@ -157,6 +157,9 @@ class MapKind(ContainerKind):
             return []
         inside = self._item.stored_path(rest[1:])
         return None if inside is None else [rest[0], *inside]
+
+    def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
+        return self._item.fields_at(path[1:]) if path else {}
 
 
 def _refusing_items(item: Kind) -> list[str]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tierfold.abc.keys import KeyStrategy
 from tierfold.codec import encode
+from tierfold.entities.naming import there_are
 from tierfold.entities.rules import GLOBAL_RULE, parse_rule
 from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.entities.templates import partition_template, suffix_template
@@ -159,9 +160,14 @@ def check_fields(declared: Declared, names: Collection[str]) -> None:
         if field in SYSTEM_FIELDS:
             raise ConfigError(f"entity type {declaration.name!r}: {field!r} is known only after the write")
         if field not in names:
-            raise ConfigError(f"entity type {declaration.name!r}: it has no field {field!r} for its partition or id")
+            raise _no_field(declaration, field, "partition or id", names)
     for field in sorted(indexed.difference(names)):
-        raise ConfigError(f"entity type {declaration.name!r}: it has no field {field!r} for its index")
+        raise _no_field(declaration, field, "index", names)
+
+
+def _no_field(declaration: Declaration, field: str, use: str, names: Collection[str]) -> ConfigError:
+    others = there_are(field, [name for name in names if name not in SYSTEM_FIELDS])
+    return ConfigError(f"entity type {declaration.name!r}: it has no field {field!r} for its {use}; {others}")
 
 
 def disagreements(one: Declaration, other: Declaration, *, one_is: str, other_is: str) -> list[str]:

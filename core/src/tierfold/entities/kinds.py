@@ -7,7 +7,7 @@ as an annotation for the decoder; and in full, with conversions and errors, for 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Final, Literal
@@ -86,6 +86,10 @@ class Kind(ABC):
         None when there is nothing of that name.
         """
         return None if rest else []
+
+    def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
+        """See `FieldsAt`, for a path that begins inside the value."""
+        return {}
 
 
 def unexpected(kind: str, value: object, path: str) -> ValidationError:
@@ -192,6 +196,9 @@ class UnionKind(Kind):
     def stored_path(self, rest: Sequence[str]) -> list[str] | None:
         found = (kind.stored_path(rest) for kind in self._kinds)
         return next((path for path in found if path is not None), None)
+
+    def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
+        return {name: stored for kind in self._kinds for name, stored in kind.fields_at(path).items()}
 
 
 def _chosen(value: str, branches: list[tuple[str, str]]) -> str:

@@ -212,6 +212,13 @@ class Shape:
         inside = None if member is None or "." in member.name else member.kind.stored_path(rest[1:])
         return None if member is None or inside is None else [member.name, *inside]
 
+    def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
+        """See `FieldsAt`."""
+        if not path:
+            return {member.field.name: member.name for member in self.members}
+        member = self._by_field.get(path[0])
+        return {} if member is None else member.kind.fields_at(path[1:])
+
     def may_keep(self, stored: Mapping[str, object]) -> bool:
         """Whether `kept` may find something to keep. Quick, and never wrongly False."""
         if not self._names.issuperset(stored):
@@ -284,6 +291,9 @@ class NestedKind(Kind):
 
     def stored_path(self, rest: Sequence[str]) -> list[str] | None:
         return self._shape.stored_path(rest)
+
+    def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
+        return self._shape.fields_at(path)
 
 
 class Shapes:

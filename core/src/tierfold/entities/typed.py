@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from tierfold.entities.generation import write_dump, write_fill, write_load
 from tierfold.entities.hints import unwrapped
 from tierfold.entities.kinds import FAST_LEVELS
 from tierfold.entities.make import ClassField, Make
+from tierfold.entities.naming import why_no_field
 from tierfold.entities.shapes import Shapes, struct_field
 from tierfold.entities.source import Source
 from tierfold.entities.system import SYSTEM_FIELDS
@@ -56,6 +57,7 @@ def typed_adapter(cls: type[T], make: Make) -> EntityAdapter[T]:
         to_document=typed.to_document,
         from_document=typed.from_document,
         stored_name=typed.stored_name,
+        fields_at=typed.fields_at,
         names=frozenset(make.names()),
         merge=typed.merge,
         upgrade=declared.upgrades.upgraded if declared.upgrades.steps else None,
@@ -139,6 +141,10 @@ class _TypedClass(Generic[T]):
         found = self._shape.stored_path([first, *rest])
         return None if found is None else ".".join(found)
 
+    def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
+        """The fields under a path of attributes."""
+        return self._shape.fields_at(path)
+
     def with_index(self, declared: Declared) -> Declared:
         """The declaration with the paths that its index list has in documents."""
         if not declared.index:
@@ -146,7 +152,8 @@ class _TypedClass(Generic[T]):
         stored = [self.stored_name(path) for path in declared.index]
         for path, name in zip(declared.index, stored, strict=True):
             if name is None or name in SYSTEM_FIELDS:
-                reason = "is a system field, which no document has" if name else "is no declared field"
+                why = why_no_field(path.split("."), self.fields_at)
+                reason = "is a system field, which no document has" if name else f"is no declared field; {why}"
                 raise ConfigError(f"entity type {declared.declaration.name!r}: index {path!r} {reason}")
         index = tuple(name for name in stored if name is not None)
         return replace(declared, declaration=replace(declared.declaration, index=index))

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tierfold.arguments import check_at_least_one, given, listed_texts
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import check_key
+from tierfold.entities.naming import why_no_field
 from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.errors import QueryError
 from tierfold.where.mango import from_mango, to_mango
@@ -49,7 +50,7 @@ def ask(
     kind: EntityKind,
     where: Where | None,
     partitions: Iterable[str] | None,
-    sort: Sequence[str],
+    sort: Sequence[str] | None,
     limit: int | None,
 ) -> Question:
     """
@@ -63,7 +64,7 @@ def ask(
     checked = None if keys is None else tuple(sorted({check_key(key, "$.partitions") for key in keys}))
     stored = _Names(kind)
     condition = stored.condition(where)
-    order = tuple(stored.field(field) for field in parse_sort(listed_texts(sort, "sort")))
+    order = tuple(stored.field(field) for field in parse_sort(() if sort is None else listed_texts(sort, "sort")))
     type, prefix = kind.declaration.name, kind.prefix
     said = (type, prefix, to_mango(condition), checked, order)
     return Question(type, prefix, condition, checked, order, limit, _digest(said))
@@ -78,7 +79,7 @@ class _Names:
 
     def __init__(self, kind: EntityKind) -> None:
         self._type = kind.declaration.name
-        self._stored_name = kind.adapter.stored_name
+        self._stored_name, self._fields_at = kind.adapter.stored_name, kind.adapter.fields_at
         self._is_raw = kind.adapter.names is None
 
     def condition(self, where: Where | None) -> Condition:
@@ -113,8 +114,8 @@ class _Names:
             return path
         found = self._stored_name(".".join(_ANY_KEY if "." in name else name for name in path))
         if found is None:
-            said = ".".join(path)
-            raise QueryError(f"{self._type} has no field {said!r}; members it does not declare are named in Mango JSON")
+            why = why_no_field(path, self._fields_at, SYSTEM_FIELDS)
+            raise QueryError(f"{self._type} has no field {'.'.join(path)!r}; {why}")
         return tuple(asked if "." in asked else name for asked, name in zip(path, found.split("."), strict=True))
 
 
