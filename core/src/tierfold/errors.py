@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "CorruptDataError",
     "LinkFencedError",
+    "LinkNotFoundError",
     "NotFoundError",
     "PartitionUnavailableError",
     "PayloadTooLargeError",
@@ -43,6 +44,17 @@ class TierfoldError(Exception):
 
 class ConfigError(TierfoldError):
     """What was asked for contradicts itself, the store's catalog, or what is installed."""
+
+
+class LinkNotFoundError(ConfigError, KeyError):
+    """The layer has no link of that name: a link is named after its farther tier."""
+
+    __str__ = ConfigError.__str__  # a `KeyError` would show the message in quotes
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no link {name!r}; there are {', '.join(known) or 'none'}")
+        self.name = name
+        self.known: tuple[str, ...] = tuple(known)
 
 
 class BlockingCallError(TierfoldError):
