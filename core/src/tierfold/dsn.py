@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
-from msgspec.inspect import DataclassType, StructType, TypedDictType, type_info
+from msgspec.inspect import DataclassType, Field, LiteralType, StructType, TypedDictType, type_info
 
 from tierfold.errors import ConfigError, PluginNotFoundError
 from tierfold.specs import StoreSpec
@@ -77,8 +77,17 @@ def _convert(scheme: str, pairs: dict[str, str], spec: StoreSpec[Any]) -> object
     try:
         options: object = msgspec.convert(pairs, spec.options_type, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{scheme}: {error}") from None
+        raise ConfigError(f"{scheme}: {_unchosen(pairs, spec.options_type) or error}") from None
     return options
+
+
+def _unchosen(pairs: Mapping[str, str], options_type: type) -> str | None:
+    """Which option has none of the texts that it may have."""
+    for field in _fields(options_type):
+        choices = field.type.values if isinstance(field.type, LiteralType) else ()
+        if choices and pairs.get(field.encode_name, choices[0]) not in choices:
+            return f"option {field.encode_name!r} is one of {', '.join(map(str, choices))}"
+    return None
 
 
 def option_names(options_type: type) -> list[str]:
@@ -87,10 +96,14 @@ def option_names(options_type: type) -> list[str]:
     Raises:
         TypeError: The type has no fields to convert a query to.
     """
+    return [field.encode_name for field in _fields(options_type)]
+
+
+def _fields(options_type: type) -> Sequence[Field]:
     info = type_info(options_type)
     if not isinstance(info, StructType | DataclassType | TypedDictType):
         raise TypeError(f"{options_type!r} has no fields")
-    return [field.encode_name for field in info.fields]
+    return info.fields
 
 
 def _listed(names: Mapping[str, object] | Sequence[str]) -> str:

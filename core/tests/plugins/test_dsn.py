@@ -99,6 +99,7 @@ def test_store_without_options_says_so() -> None:
     ("query", "message"),
     [
         ("readers=many", r"Expected `int`, got `str` - at `\$.readers`"),
+        ("durability=fast", "lmdb: option 'durability' is one of durable, relaxed$"),
         ("readers", "has no value"),
         ("readers=1&readers=2", "given twice"),
     ],
@@ -131,7 +132,9 @@ def test_path_without_a_scheme_is_an_error_that_shows_how_to_write_it() -> None:
         parse("./data")
 
 
-@pytest.mark.parametrize("url", ["lmdb:secret?x=secret", "lmdb:secret?readers=secret", "nosuch:secret"])
+@pytest.mark.parametrize(
+    "url", ["lmdb:secret?x=secret", "lmdb:secret?readers=secret", "lmdb:secret?durability=secret", "nosuch:secret"]
+)
 def test_messages_hold_neither_location_nor_value(url: str) -> None:
     with pytest.raises((ConfigError, PluginNotFoundError)) as caught:
         parse(url)

@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import lmdb
 import pytest
@@ -61,11 +62,46 @@ def test_another_file_at_the_same_path_is_another_environment(tmp_path: Path) ->
     new.close()
 
 
-def test_a_second_opening_with_other_options_is_refused_and_shows_both(tmp_path: Path) -> None:
+def test_a_second_opening_with_other_options_is_refused_and_shows_what_differs(tmp_path: Path) -> None:
     engine = LmdbEngine(str(tmp_path))
-    with pytest.raises(ConfigError, match=r"durability='durable'.*durability='relaxed'"):
-        LmdbEngine(str(tmp_path), LmdbOptions(durability="relaxed"))
+    with pytest.raises(
+        ConfigError, match=r"durability=durable, max_readers=512, not .* durability=relaxed, max_rea"
+    ) as no:
+        LmdbEngine(str(tmp_path), LmdbOptions(durability="relaxed", max_readers=7))
+    assert "map_bytes" not in str(no.value)
     engine.close()
+
+
+READ_ONLY = """
+import os, sys
+from tierfold.errors import StoreUnavailableError
+from tierfold_lmdb.engine import LmdbEngine
+
+if os.getuid() == 0:
+    os.setuid(65534)
+for location in sys.argv[1:]:
+    try:
+        LmdbEngine(location)
+    except StoreUnavailableError as error:
+        print(error)
+"""
+
+
+def test_a_store_that_may_not_be_written_to_says_that_reading_needs_it(run_script: Callable[..., str]) -> None:
+    """Whether the file, the directory or the way to it is what may not be used."""
+    with TemporaryDirectory() as parent:  # pytest's own directories are closed to other users
+        places = [Path(parent) / name for name in ("file", "directory", "hidden")]
+        for place in places:
+            LmdbEngine(str(place)).close()
+            for file in place.iterdir():
+                file.chmod(0o444)
+        (places[1] / "lock.mdb").unlink()
+        for place, mode in ((Path(parent), 0o755), *zip(places, (0o755, 0o555, 0o000), strict=True)):
+            place.chmod(mode)
+        said = run_script(READ_ONLY, *places).splitlines()
+        places[2].chmod(0o755)
+    expected = "cannot be opened: Permission denied; the store needs permission to write there even to read"
+    assert [line.partition(", for")[0] for line in said] == [f"{place} {expected}" for place in places]
 
 
 def test_a_file_that_the_host_program_has_open_itself_is_refused(tmp_path: Path) -> None:
@@ -156,6 +192,7 @@ def test_durable_is_the_default() -> None:
 DATA_VERSION = """
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from tierfold_lmdb.engine import LmdbEngine
 import lmdb
 LmdbEngine(sys.argv[1]).close()

@@ -58,6 +58,13 @@ def test_a_number_out_of_range_is_refused_before_anything_is_opened(query: str, 
 def test_a_program_that_makes_options_itself_is_told_the_same() -> None:
     with pytest.raises(ConfigError, match="max_readers is 0"):
         LmdbOptions(max_readers=0)
+    with pytest.raises(ConfigError, match="durable, relaxed, unsafe_nosync"):
+        LmdbOptions(durability="fast")  # type: ignore[arg-type]
+
+
+def test_another_durability_is_told_which_there_are() -> None:
+    with pytest.raises(ConfigError, match="'durability' is one of durable, relaxed, unsafe_nosync"):
+        parse_dsn("lmdb:/data?durability=fast", STORES)
 
 
 @pytest.mark.parametrize("options", [LmdbOptions(map_bytes=64 * 1024), LmdbOptions(max_readers=1)])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -18,6 +22,8 @@ from tierfold_lmdb.mounts import refuse_network
 from tierfold_lmdb.options import LmdbOptions
 
 __all__ = ["ENVIRONMENTS", "Environments", "Identity"]
+
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 Identity = tuple[int, int]
 """Device and inode of a data file."""
@@ -42,12 +48,12 @@ class Environments:
             StoreForkedError: The file was opened before this process was forked.
         """
         data = _directory(location) / "data.mdb"
-        with self._lock:
+        with self._lock, _unopened(data.parent):
             environment = self._find(data)
             if environment is None:
                 environment = _open(data, options)
             elif environment.options != options:
-                raise ConfigError(f"{location} is open with {environment.options}, not with {options}")
+                raise ConfigError(_difference(location, environment.options, options))
             identity = _identity(data)
             self._open[identity] = environment
             environment.users += 1
@@ -103,20 +109,42 @@ def _identity(data: Path) -> Identity:
     return state.st_dev, state.st_ino
 
 
+def _difference(location: str, open_with: LmdbOptions, asked_for: LmdbOptions) -> str:
+    pairs = [(name, getattr(open_with, name), getattr(asked_for, name)) for name in open_with.__struct_fields__]
+    differing = [pair for pair in pairs if pair[1] != pair[2]]
+    known = ", ".join(f"{name}={value}" for name, value, _ in differing)
+    given = ", ".join(f"{name}={value}" for name, _, value in differing)
+    return f"{location} is open in this process with {known}, not with {given}; name the same options everywhere"
+
+
 def _open(data: Path, options: LmdbOptions) -> Environment:
     directory = data.parent
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not options.allow_network_fs:
+        refuse_network(directory)
+    create_file(data, options)
+    check_length(data)
+    return Environment(directory, options)
+
+
+@contextmanager
+def _unopened(directory: Path) -> Iterator[None]:
+    """Have errors of the system and of the driver say that the store cannot be opened."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not options.allow_network_fs:
-            refuse_network(directory)
-        create_file(data, options)
-        check_length(data)
-        return Environment(directory, options)
+        yield
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreUnavailableError(f"{directory} is not a directory") from error
     except OSError as error:
-        raise StoreUnavailableError(f"{directory} cannot be opened: {error.strerror}") from error
+        raise StoreUnavailableError(_refused(directory, error.errno)) from error
     except lmdb.Error as error:
+        if error.code in _FORBIDDEN:
+            raise StoreUnavailableError(_refused(directory, error.code)) from error
         if error.code == 0:  # the driver refuses on its own: the host program has the file open without Tierfold
             raise ConfigError(str(error)) from error
         raise mapped(error) from error
+
+
+def _refused(directory: Path, code: int | None) -> str:
+    reason = os.strerror(code) if code else "no reason is given"
+    need = "; the store needs permission to write there even to read, for readers are noted in a file"
+    return f"{directory} cannot be opened: {reason}{need if code in _FORBIDDEN else ''}"

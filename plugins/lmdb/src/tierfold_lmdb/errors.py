@@ -35,6 +35,9 @@ _BY_CLASS: Final[tuple[tuple[type[lmdb.Error], type[StoreError]], ...]] = (
 _BY_CODE: Final[dict[int, type[StoreError]]] = {
     0: StoreClosedError,  # the driver's own "closed/deleted/dropped object"
     errno.EIO: StoreUnavailableError,
+    errno.EACCES: StoreUnavailableError,
+    errno.EPERM: StoreUnavailableError,
+    errno.EROFS: StoreUnavailableError,
     errno.EFBIG: StoreFullError,
     errno.EDQUOT: StoreFullError,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -36,7 +36,7 @@ class LmdbOptions(Struct, frozen=True, forbid_unknown_fields=True):
         allow_network_fs: Open although the file system is a network's, where locks and maps may not work.
 
     Raises:
-        ConfigError: A number is out of its range; the message names the option.
+        ConfigError: A value is none of those allowed; the message names the option.
     """
 
     durability: Durability = "durable"
@@ -48,6 +48,8 @@ class LmdbOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         # Not by annotations: those would hold for urls only, and not for programs that make the options themselves.
+        if self.durability not in get_args(Durability):
+            raise ConfigError(f"lmdb: durability is one of {', '.join(get_args(Durability))}, not {self.durability!r}")
         for name, (least, most) in _RANGES.items():
             number = getattr(self, name)
             if not least <= number <= most:
