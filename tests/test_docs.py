@@ -100,6 +100,14 @@ def test_programs_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.
                 program()
 
 
+@pytest.mark.parametrize("page", pages_with("python"), ids=named)
+def test_programs_that_await_at_the_prompt_say_so(page: Path) -> None:
+    """Saved as a file, they would be a syntax error."""
+    prompt = "python -m asyncio" in page.read_text()
+    for _, source in blocks(page, "python"):
+        compile(source, page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if prompt else 0, dont_inherit=True)
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("page", ["concepts", "guide"])
 def test_the_examples_can_be_typed_at_a_prompt(page: str, tmp_path: Path) -> None:
@@ -213,6 +221,28 @@ def test_command_table_names_every_command() -> None:
 def test_target_table_names_every_target() -> None:
     rows = table_below((ROOT / "docs/contributing.md").read_text(), "## Setting up")
     assert {row[0].strip("`").removeprefix("make ") for row in rows} == targets()
+
+
+def test_map_names_every_module_once() -> None:
+    rows = table_below((ROOT / "docs/architecture.md").read_text(), "## Map")
+    package = ROOT / "core/src/tierfold"
+    modules = [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
+    modules += [path.stem for path in package.glob("*.py") if path.stem != "__init__"]
+    assert sorted(name for row in rows for name in re.findall(r"`([\w/]+)`", row[0])) == sorted(modules)
+
+
+def test_names_that_look_alike_are_modules() -> None:
+    rows = table_below((ROOT / "docs/architecture.md").read_text(), "Names that look alike")
+    for name in (re.findall(r"`([\w/]+)`", cell)[0] for row in rows for cell in row if cell.startswith("`")):
+        assert find_spec("tierfold." + name.strip("/").replace("/", ".")), name
+
+
+def test_table_of_rings_names_what_the_inner_rings_hold() -> None:
+    rows = table_below((ROOT / "docs/architecture.md").read_text(), "## Rings")
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    *_, pure, contract = next(rule["layers"] for rule in rules if rule["type"] == "layers")
+    named = [sorted(name.strip("/") for name in re.findall(r"`([\w/]+)`", row[1])) for row in rows[:2]]
+    assert named == [sorted(contract.split(" : ")), sorted(pure.split(" : "))]
 
 
 def test_hook_table_names_every_hook() -> None:
