@@ -194,6 +194,14 @@ def test_a_suffix_is_never_escaped(value: str) -> None:
     assert caught.value.path == "$.code"
 
 
+def test_a_suffix_that_would_have_to_be_escaped_says_what_to_do() -> None:
+    with pytest.raises(ValidationError, match=r"not 'a b'; a template of an id escapes nothing.* name a field"):
+        suffix_template("{code}").render({"code": "a b"})
+    with pytest.raises(ValidationError) as missing:
+        suffix_template("{code}").render({"code": ""})
+    assert "escapes" not in str(missing.value)
+
+
 def test_a_suffix_that_gets_too_long_is_refused() -> None:
     with pytest.raises(ValidationError, match="suffix"):
         suffix_template("{a}-{b}").render({"a": "x" * 40, "b": "y" * 40})

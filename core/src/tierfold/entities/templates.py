@@ -43,6 +43,9 @@ _DIRECTIVES: Final[Mapping[str, Callable[[Any], str]]] = {
 }
 _OF_THE_CLOCK: Final = frozenset({"%H", "%M", "%S", "%f"})
 _DIRECTIVE: Final = re.compile("(%.?)")
+_NOT_ESCAPED: Final = (
+    "a template of an id escapes nothing, unlike one of a partition: name a field that fits, such as a code or a hash"
+)
 _VARIABLE: Final = "\0"
 """Stands for a text of any length in the outline of a template."""
 
@@ -173,7 +176,11 @@ def _escaped_text(value: object, path: str) -> str:
 
 
 def _unescaped_text(value: object, path: str) -> str:
-    return check_suffix(_plain_text(value, path), path)
+    text = _plain_text(value, path)
+    try:
+        return check_suffix(text, path)
+    except ValidationError as error:
+        raise ValidationError(f"{error.reason}; {_NOT_ESCAPED}", path=path) from None
 
 
 def _time_text(template: str, format: str) -> _TextOf:
