@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 from core.tests.layer.remote import Remote
+from core.tests.layer.waiting import until
 
 import tierfold
 from tierfold import F
@@ -238,3 +242,65 @@ async def test_a_query_of_everything_is_incomplete_while_a_tier_cannot_be_asked(
         if reachable:
             assert page.missing == ()
             assert len(await data.repo(Thing).query().all()) == 3
+
+
+# --- loops -----------------------------------------------------------------------------------------------------------
+
+
+class Paid(tierfold.Entity, name="Paid", index=["pay"]):
+    pay: int = 0
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize("sort", [[], ["pay"], ["-pay"]])
+async def test_a_loop_that_changes_what_it_goes_by_comes_to_each_entity_once(
+    sort: list[str], in_transaction: bool
+) -> None:
+    async with tierfold.open("memory:") as data:
+        paid = data.repo(Paid)
+        await paid.save_many([Paid(pay=number) for number in range(1_500)])
+        await until(lambda: [index.state for index in paid.indexes()] == ["ready"])
+        times = 0
+        async with data.transaction() if in_transaction else nullcontext():
+            async for one in paid.query(F.pay >= -5_000, sort=sort):
+                one.pay += -2_000 if sort == ["-pay"] else 2_000
+                await paid.save(one)
+                times += 1
+        assert times == 1_500
+        assert await paid.query((F.pay >= 2_000) | (F.pay < 0)).count() == 1_500
+
+
+async def test_a_page_shows_what_moves_along_an_index_once() -> None:
+    async with tierfold.open("memory:") as data:
+        paid = data.repo(Paid)
+        entities = await paid.save_many([Paid(pay=number) for number in range(3_000)])
+        await until(lambda: [index.state for index in paid.indexes()] == ["ready"])
+
+        async def move() -> None:
+            for one in entities[:500]:
+                one.pay += 10_000
+                await paid.save(one)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(move)
+            page = await paid.query(F.pay >= 0).page(size=5_000)
+        assert len({one.id for one in page}) == len(page)
+
+
+async def test_a_long_loop_lets_others_run() -> None:
+    async with tierfold.open("memory:") as data:
+        paid = data.repo(Paid)
+        await paid.save_many([Paid(pay=number) for number in range(5_000)])
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count_turns)
+            assert len(await paid.query().all()) == 5_000
+            tasks.cancel_scope.cancel()
+        assert turns > 10
