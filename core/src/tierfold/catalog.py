@@ -46,6 +46,7 @@ class Catalog:
     ) -> None:
         self.prefix: str = prefix
         self._plugins, self._entities, self._random_bytes = plugins, entities, random_bytes
+        self._classes: dict[str, Declared] = {}
 
     def kind(self, entity: type | str, store: LocalStore) -> EntityKind:
         """The kind of a class, or of raw documents of a named type.
@@ -65,6 +66,8 @@ class Catalog:
         strategy = declared.strategy or self._strategy(declared.declaration)
         if adapter.names is not None:
             check_fields(Declared(declared.declaration, strategy), adapter.names)
+        if not isinstance(entity, str):
+            self._classes.setdefault(name, declared)
         placement = Placement(adapter, strategy, self.prefix, self._random_bytes)
         return EntityKind(declared.declaration, adapter, placement, self.prefix)
 
@@ -83,6 +86,8 @@ class Catalog:
             return adapter_for(entity)
         if known is not None:
             return document_adapter(Declared(known))
+        if entity in self._classes:  # the catalog will know it with its first write
+            return document_adapter(self._classes[entity])
         config = self._entities.get(entity, EntityConfig())
         said = Keywords(partition=config.partition, id=config.id, conflict=config.conflict)
         return document_adapter(declare(entity, said))
