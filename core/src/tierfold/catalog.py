@@ -18,7 +18,7 @@ from tierfold.entities.ids import entity_key, logical_key
 from tierfold.entities.placeholders import check_placeholders
 from tierfold.entities.placement import Placement
 from tierfold.entities.rules import parse_rule
-from tierfold.errors import ConfigError
+from tierfold.errors import ConfigError, PluginNotFoundError
 from tierfold.model import Change, SegmentName
 from tierfold.plugins import Plugins
 
@@ -95,7 +95,10 @@ class Catalog:
     def _ruled(self, declared: Declared) -> Declared:
         """With the version of its rule that this program has; stores that sync must agree on it."""
         declaration = declared.declaration
-        version = self._plugins.resolver(declaration.resolver).version
+        try:
+            version = self._plugins.resolver(declaration.resolver).version
+        except PluginNotFoundError as error:
+            raise _not_installed(declaration, f"conflict resolver {declaration.resolver!r}", error) from None
         return replace(declared, declaration=replace(declaration, resolver_version=version))
 
     def _check_configuration(self, declaration: Declaration, source: str) -> None:
@@ -113,11 +116,18 @@ class Catalog:
         name, options = parse_rule(declaration.partition)
         try:
             return self._plugins.key_strategy(name).make(*options)
+        except PluginNotFoundError as error:
+            raise _not_installed(declaration, f"key strategy {name!r}", error) from None
         except ConfigError as error:
             raise ConfigError(f"entity type {declaration.name!r}: {error}") from error
         except (TypeError, ValueError, LookupError) as error:
             reason = f"key strategy {name!r} does not take the options of {declaration.partition!r}: {error}"
             raise ConfigError(f"entity type {declaration.name!r}: {reason}") from error
+
+
+def _not_installed(declaration: Declaration, what: str, error: PluginNotFoundError) -> PluginNotFoundError:
+    what = f"entity type {declaration.name!r}: {what}"
+    return PluginNotFoundError(what, known=error.known, failed=error.failed)
 
 
 def require_agreement(declaration: Declaration, stored: Declaration) -> None:

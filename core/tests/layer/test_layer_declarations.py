@@ -186,10 +186,23 @@ async def test_a_configuration_that_contradicts_the_catalog_is_refused(tmp_path:
         assert "catalog" in str(error.value)
 
 
-async def test_a_rule_for_conflicts_that_is_not_installed_is_refused() -> None:
+class Unplaced(tierfold.Entity, name="Place", partition="no-such-rule(site)"):
+    site: str
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"),
+    [
+        (Unresolved, "conflict resolver 'no-such-rule' is not installed; known: lww"),
+        (Unplaced, "key strategy 'no-such-rule' is not installed; known: date, global, template"),
+    ],
+)
+async def test_a_rule_that_is_not_installed_is_refused_with_the_type_and_those_that_are(
+    cls: type[tierfold.Entity], said: str
+) -> None:
     async with tierfold.open("memory:") as data:
-        with pytest.raises(tierfold.PluginNotFoundError, match="no-such-rule"):
-            data.repo(Unresolved)
+        with pytest.raises(tierfold.PluginNotFoundError, match=f"entity type 'Place': {said}"):
+            data.repo(cls)
 
 
 async def test_a_class_that_is_no_entity_is_refused() -> None:
