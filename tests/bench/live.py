@@ -35,7 +35,7 @@ async def _enqueued(data: tierfold.DataLayer, quake: Quake) -> Figure:
     segment = SegmentName("Quake", "app.ci")
     record = data._access.reader.find_held(segment, quake.id)
     assert record is not None
-    commit = [RecordChange("saved", segment, record, "local")]
+    commit = [RecordChange("saved", segment, record, "local", 2**40)]
     rounds = []
     for _ in range(_ROUNDS):
         lives = [data.repo(Quake).observe_all(limit=20) for _ in range(_OBSERVERS)]
@@ -55,7 +55,7 @@ async def _delivered(data: tierfold.DataLayer, quake: Quake) -> Figure:
     segment = SegmentName("Quake", "app.ci")
     record = data._access.reader.find_held(segment, quake.id)
     assert record is not None
-    commit = [RecordChange("saved", segment, record, "local")]
+    commit = [RecordChange("saved", segment, record, "local", 2**40)]
     arrived = 0
     all_there = anyio.Event()
 

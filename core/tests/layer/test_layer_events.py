@@ -226,7 +226,7 @@ async def test_breaking_out_of_the_loop_leaves_no_listener() -> None:
             assert len(told._listeners) == 1
             await data.repo(Thing).save(Thing())
         gc.collect()
-        assert told._listeners == ()
+        assert told._listeners == {}
 
 
 async def test_a_cancelled_listener_is_forgotten_and_loses_nothing_before() -> None:

@@ -185,6 +185,89 @@ async def test_after_any_changes_the_snapshot_is_what_the_query_gives(
     assert expected
 
 
+class Ranked(tierfold.Entity, name="Ranked", index=["rank"]):
+    rank: float = 0.0
+
+
+@pytest.mark.parametrize("limit", [None, 40])
+async def test_what_moves_while_all_is_read_is_shown_once(limit: int | None) -> None:
+    """An index of three thousand is read in several looks; what moves ahead meanwhile is found in two of them."""
+    async with tierfold.open("memory:") as data:
+        ranked = data.repo(Ranked)
+        entities = await ranked.save_many([Ranked(rank=float(n)) for n in range(3_000)])
+        await until(lambda: [index.state for index in ranked.indexes()] == ["ready"])
+        query = ranked.query(F.rank >= 0, sort=["-rank"], limit=limit)
+        live = query.observe()
+
+        async def move() -> None:
+            for number, entity in enumerate(entities[-30:]):
+                entity.rank = float(number % 7)
+                await ranked.save(entity)
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(move)
+            first = (await anext(live)).value
+        assert len({entity.id for entity in first}) == len(first)
+        entities[100].rank = 5_000.0
+        await ranked.save(entities[100])
+        assert [entity.id for entity in (await anext(live)).value] == [entity.id for entity in await query.all()]
+
+
+@pytest.mark.parametrize("of", ["entity", "query"])
+async def test_no_snapshot_is_older_than_the_one_before(data: Data, of: str) -> None:
+    """What was committed while all was read was read already, or is newer: it takes nothing back."""
+    quakes = data.repo(Quake)
+    await quakes.save_many([Quake(mag=float(n)) for n in range(4_000)])
+    lowest = await quakes.save(Quake(id="ci.lowest", mag=-1.0))
+    query = quakes.query(sort=["mag"], limit=3)
+    one, three = quakes.observe(lowest.id, overflow="buffer(10)"), query.observe(overflow="buffer(10)")
+    seen: list[float | None] = []
+
+    async def watch() -> None:
+        if of == "entity":
+            async for snapshot in one:
+                seen.append(snapshot.value and snapshot.value.mag)
+        async for results in three:
+            seen.append(results.value[0].mag)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        for mag in (-2.0, -3.0, -4.0):
+            await anyio.lowlevel.checkpoint()
+            lowest.mag = mag
+            await quakes.save(lowest)
+        await until(lambda: seen[-1:] == [-4.0])
+        tasks.cancel_scope.cancel()
+    assert seen == sorted([mag for mag in seen if mag], reverse=True)
+
+
+class Text(tierfold.Entity, name="Numbered"):
+    text: str = ""
+
+
+def numbered(document: dict[str, Any]) -> dict[str, Any]:
+    return {"number": int(document["text"])}
+
+
+class Numbered(tierfold.Entity, name="Numbered", schema=2, upgrade={1: numbered}):
+    number: int = 0
+
+
+async def test_a_commit_that_cannot_be_followed_is_not_followed_half(data: Data) -> None:
+    numbers, texts = data.repo(Numbered), data.repo(Text)
+    await numbers.save(Numbered(number=1))
+    query = numbers.query(F.number >= 0, sort=["number"])
+    live = query.observe()
+    await anext(live)
+    _, bad, _ = await texts.save_many([Text(text="5"), Text(text="no number"), Text(text="6")])
+    for _ in range(2):
+        with pytest.raises(tierfold.ValidationError, match=bad.id):
+            await anext(live)
+    await texts.delete(bad.id)
+    assert [each.number for each in (await anext(live)).value] == [1, 5, 6]
+
+
 async def take_all(live: tierfold.Live[Any]) -> None:
     """Take what waits, which may be nothing that matters."""
     with anyio.move_on_after(0.001):
@@ -287,7 +370,7 @@ async def test_nothing_is_lost_that_another_thread_tells_while_one_takes(data: D
     assert record is not None
     live = data.repo(Quake).observe(saved.id, overflow=overflow)
     await anext(live)
-    commit = [RecordChange("saved", segment, record, "local")] * size
+    commit = [RecordChange("saved", segment, record, "local", 2**40)] * size
 
     def tell() -> None:
         for _ in range(3_000):
@@ -345,6 +428,37 @@ async def test_leaving_leaves_nothing_behind(data: Data, leave: Callable[[Any], 
     await anyio.lowlevel.checkpoint()  # until then, the loop itself keeps a cancellation and what it went through
     gc.collect()
     assert not is_observed(data)
+
+
+async def test_an_observer_is_forgotten_where_the_collector_finds_it_while_others_join(data: Data) -> None:
+    """It once waited there for a lock that its own thread held."""
+    live = data.repo(Quake).observe("ci.1")
+    await anext(live)
+    cycle: list[Any] = [live]
+    cycle.append(cycle)
+    del live, cycle
+
+    def collect() -> None:
+        with data._hub._lock:
+            gc.collect()
+
+    collecting = Thread(target=collect, daemon=True)
+    collecting.start()
+    collecting.join(10)
+    assert not collecting.is_alive()
+    assert not is_observed(data)
+
+
+async def test_an_observer_of_partitions_hears_of_no_others(data: Data) -> None:
+    quakes = data.repo(Quake)
+    live = quakes.observe_all(partitions=["ci", "us"])
+    await anext(live)
+    await quakes.save(Quake(net="ak"))
+    assert not live._news
+    await quakes.save_many([Quake(net="ci"), Quake(net="us"), Quake(net="ak"), Quake(net="ci")])
+    assert len(live._news) == 1
+    snapshot = await anext(live)
+    assert sorted(change.partition for change in snapshot.changes) == ["ci", "ci", "us"]
 
 
 async def test_what_was_never_iterated_observes_nothing(data: Data) -> None:

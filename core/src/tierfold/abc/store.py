@@ -15,12 +15,18 @@ Listener = Callable[[Sequence[Change]], None]
 
 
 class RecordChange(Struct, frozen=True, gc=False):
-    """One record changed. ``record`` is the version now, a tombstone too; of an evicted one the version let go of."""
+    """One record changed.
+
+    Attributes:
+        record: The version now, a tombstone too; of one that was let go of, the version that was there, without a hash.
+        seq: A view whose `LocalStore.newest_seq` is not less has the change, unless the record was let go of.
+    """
 
     kind: ChangeKind
     segment: SegmentName
     record: Record
     origin: Origin
+    seq: int
 
 
 RecordListener = Callable[[Sequence[RecordChange]], None]
@@ -134,6 +140,10 @@ class LocalStore(EntityStore):
     @abstractmethod
     def segments(self) -> list[SegmentName]:
         """S22: every segment that was ever written to here, in no order."""
+
+    @abstractmethod
+    def newest_seq(self) -> int:
+        """S30: grows with every commit that writes records. What is read before it is asked for lacks nothing of it."""
 
     @abstractmethod
     def clock_ahead_ms(self) -> int:

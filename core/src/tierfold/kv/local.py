@@ -298,6 +298,10 @@ class EmbeddedStore(IndexedStore):
                 raise PayloadTooLargeError(len(write.payload), PAYLOAD_LIMIT_BYTES, write.id)
         return SaveUnit(writes, self._hashers)
 
+    def newest_seq(self) -> int:
+        with self.snapshot() as reading:
+            return reading.counters.next_seq - 1
+
     def clock_ahead_ms(self) -> int:
         with self.snapshot() as reading:
             return max(0, (reading.counters.high_water >> 16) - self._opened.wall_ms())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
+from itertools import count
 from threading import RLock
 from typing import Any
 
@@ -25,8 +27,10 @@ class Told:
     def __init__(self, snapshot: Callable[[], AbstractContextManager[Reading]]) -> None:
         self._snapshot = snapshot
         self._lock = RLock()
-        self._listeners: tuple[RecordListener, ...] = ()
-        self._callbacks: tuple[Callable[[], None], ...] = ()
+        # Leaving takes no lock: it happens wherever the collector finds an abandoned subscription.
+        self._listeners: dict[int, RecordListener] = {}
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._numbers = count()
         self._seq = 0
         self._presence = 0
         self._looked_at = -1
@@ -40,20 +44,17 @@ class Told:
         with self._lock:
             if not self._listeners:
                 self._notice()
-            self._listeners += (listener,)
-        return lambda: self._leave(listener)
+            number = next(self._numbers)
+            self._listeners[number] = listener
+        return partial(_leave, self._listeners, number)
 
     def notify(self, callback: Callable[[], None]) -> Callable[[], None]:
         with self._lock:
             if not self._callbacks and not self._listeners:
                 self._notice()
-            self._callbacks += (callback,)
-        return lambda: self._leave(callback)
-
-    def _leave(self, who: Callable[..., None]) -> None:
-        with self._lock:
-            self._listeners = tuple(each for each in self._listeners if each is not who)
-            self._callbacks = tuple(each for each in self._callbacks if each is not who)
+            number = next(self._numbers)
+            self._callbacks[number] = callback
+        return partial(_leave, self._callbacks, number)
 
     def deliver(self, session: WriteSession) -> None:
         """A commit of this process, in commit order."""
@@ -63,7 +64,7 @@ class Told:
             if self._listeners:
                 self._tell_until(session.first_seq - 1)
                 fresh = last > self._seq
-                self._tell([change for moved in session.moved for change in _changes(moved, fresh)])
+                self._tell([change for moved in session.moved for change in _changes(moved, fresh, last)])
             self._seq = max(self._seq, last)
             if others or session.first_presence == self._presence:
                 self._presence = session.counters.presence
@@ -105,12 +106,16 @@ class Told:
 
     def _tell(self, changes: list[RecordChange]) -> None:
         if changes:
-            for listener in self._listeners:
+            for listener in list(self._listeners.values()):
                 listener(changes)
 
     def _call(self) -> None:
-        for callback in self._callbacks:
+        for callback in list(self._callbacks.values()):
             callback()
+
+
+def _leave(told: dict[int, Any], number: int) -> None:
+    told.pop(number, None)
 
 
 def _changes_between(reading: Reading, first: int, last: int) -> list[RecordChange]:
@@ -122,23 +127,24 @@ def _changes_between(reading: Reading, first: int, last: int) -> list[RecordChan
         if state is not None:
             for _, entry in changed_rows(reading, state, first, last, damaged=[]):
                 origin: Origin = "sync" if entry.via == UP else "local"
-                found.append((entry.seq, _change(state.name, origin, entry.content, entry.hash)))
+                found.append((entry.seq, _change(state.name, origin, entry.content, entry.hash, entry.seq)))
     return [change for _, change in sorted(found, key=lambda pair: pair[0])]
 
 
-def _changes(moved: Moved, fresh: bool) -> list[RecordChange]:
+def _changes(moved: Moved, fresh: bool, seq: int) -> list[RecordChange]:
     """What a commit of this process changed; rows that it let go have no seq and are never known already."""
     name, origin = moved.name, moved.origin
-    return [_change(name, origin, content, hash) for _, _, content, hash, _, _, _ in moved.entries if fresh or not hash]
+    told = [(content, hash) for _, _, content, hash, _, _, _ in moved.entries if fresh or not hash]
+    return [_change(name, origin, content, hash, seq) for content, hash in told]
 
 
-def _change(name: SegmentName, origin: Origin, content: bytes, hash: bytes) -> RecordChange:
+def _change(name: SegmentName, origin: Origin, content: bytes, hash: bytes, seq: int) -> RecordChange:
     record = Record(name.type, content, Digest(hash))
     if hash:
         kind: ChangeKind = "deleted" if record.deleted else "saved"
     else:
         kind = "evicted" if origin == "hydrate" else "deleted"
-    return RecordChange(kind, name, record, origin)
+    return RecordChange(kind, name, record, origin, seq)
 
 
 def _plain(change: RecordChange) -> Change:

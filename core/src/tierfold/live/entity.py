@@ -10,8 +10,8 @@ from tierfold.access import Access
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import split_id
 from tierfold.errors import PartitionUnavailableError
-from tierfold.live.hub import Hub
-from tierfold.live.snapshot import Live, Overflow, Snapshot, SnapshotState
+from tierfold.live.hub import Hub, Membership
+from tierfold.live.snapshot import Live, Overflow, Snapshot, SnapshotState, newest
 from tierfold.model import Change, Record, SegmentName
 
 __all__ = ["LiveEntity"]
@@ -22,16 +22,16 @@ T = TypeVar("T")
 class LiveEntity(Live[T | None], Generic[T]):
     """Snapshots of one entity; None while there is none."""
 
-    __slots__ = ("_access", "_hub", "_id", "_kind", "_load", "_segment")
+    __slots__ = ("_access", "_id", "_kind", "_load", "_segment")
 
     def __init__(self, kind: EntityKind, access: Access, hub: Hub, id: str, overflow: Overflow) -> None:
-        super().__init__(overflow)
+        super().__init__(hub, overflow)
         split_id(id)
-        self._kind, self._access, self._hub, self._id = kind, access, hub, id
+        self._kind, self._access, self._id = kind, access, id
         self._load: Callable[[Record], T] = kind.adapter.load
         self._segment: SegmentName = kind.placement.segment_of_id(id)
 
-    def _join(self) -> Callable[[], None]:
+    def _join(self) -> Membership:
         self._access.require_open()
         return self._hub.join_id(self._segment, self._id, self)
 
@@ -39,19 +39,23 @@ class LiveEntity(Live[T | None], Generic[T]):
         return None if self._access.reader.holds_all() else Snapshot(None, "loading")
 
     async def _read(self, lagged: int) -> Snapshot[T | None]:
-        state: SnapshotState = "ready"
         try:
             await self._access.bring(self._segment.partition)
         except PartitionUnavailableError:
-            state = "stale"
-        store = self._access.reader if state == "ready" else self._access.holder
-        return self._snapshot(store.find_held(self._segment, self._id), state, lagged, ())
+            self._seen = 0  # what waits here for its partition may lie in a tier that is not the one followed
+            return self._snapshot(self._access.holder.find_held(self._segment, self._id), "stale", lagged, ())
+        self._seen, record = newest(self._access.reader, self._segment, self._id)
+        return self._snapshot(record, "ready", lagged, ())
 
     def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[T | None] | None:
         last = changes[-1]
-        if last.kind == "evicted":
+        if not last.record.hash:  # let go of
             self._must_read = True
             return None
+        if changes[0].seq <= self._seen:
+            changes = [change for change in changes if change.seq > self._seen]
+            if not changes:
+                return None
         return self._snapshot(last.record, "ready", lagged, self._hub.shown(changes, self._kind.prefix))
 
     def _snapshot(

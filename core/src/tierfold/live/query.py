@@ -9,10 +9,11 @@ from typing import Final, Generic, TypeVar
 from tierfold.abc.store import RecordChange
 from tierfold.access import Access
 from tierfold.catalog import EntityKind
+from tierfold.entities.ids import entity_key
 from tierfold.errors import ValidationError
-from tierfold.live.hub import Hub, change_of
-from tierfold.live.snapshot import Live, Overflow, Snapshot, SnapshotState
-from tierfold.model import Change, Record
+from tierfold.live.hub import Hub, Membership, change_of
+from tierfold.live.snapshot import Live, Overflow, Snapshot, SnapshotState, newest
+from tierfold.model import Change, Record, SegmentName
 from tierfold.queries.ordering import Ordering
 from tierfold.queries.question import Question
 from tierfold.queries.search import Search
@@ -36,7 +37,6 @@ class LiveQuery(Live[list[T]], Generic[T]):
 
     __slots__ = (
         "_access",
-        "_hub",
         "_items",
         "_keys",
         "_kind",
@@ -52,8 +52,8 @@ class LiveQuery(Live[list[T]], Generic[T]):
     def __init__(
         self, kind: EntityKind, access: Access, hub: Hub, question: Question, overflow: Overflow, *, skips: bool
     ) -> None:
-        super().__init__(overflow)
-        self._kind, self._access, self._hub, self._question, self._skips = kind, access, hub, question, skips
+        super().__init__(hub, overflow)
+        self._kind, self._access, self._question, self._skips = kind, access, question, skips
         self._keys: list[tuple[Key, str]] = []
         self._items: dict[str, tuple[Key, Record]] = {}
         self._loaded: dict[str, T] = {}
@@ -62,9 +62,13 @@ class LiveQuery(Live[list[T]], Generic[T]):
         self._order: Ordering
         self._matches: Callable[[RecordChange], bool]
 
-    def _join(self) -> Callable[[], None]:
+    def _join(self) -> Membership:
         self._access.require_open()
-        return self._hub.join_type(self._question.type, self)
+        question = self._question
+        if question.partitions is None:
+            return self._hub.join_type(question.type, self)
+        named = (entity_key(question.prefix, key) for key in question.partitions)
+        return self._hub.join_segments([SegmentName(question.type, partition) for partition in named], self)
 
     def _loading(self) -> Snapshot[list[T]] | None:
         return None if self._access.reader.holds_all() else Snapshot([], "loading")
@@ -72,6 +76,13 @@ class LiveQuery(Live[list[T]], Generic[T]):
     # --- reading all ---------------------------------------------------------------------------------------------
 
     async def _read(self, lagged: int) -> Snapshot[list[T]]:
+        while True:
+            await self._search()
+            lagged += self._catch_up()
+            if not self._is_short():
+                return self._snapshot(lagged, ())
+
+    async def _search(self) -> None:
         limit = self._question.limit
         want = _EVERYTHING if limit is None else limit + _SPARE + 1
         search = Search(self._kind, self._access, self._question, skips=self._skips)
@@ -79,18 +90,33 @@ class LiveQuery(Live[list[T]], Generic[T]):
         self._order, self._matches = search.order, search.concerns
         self._knows_all = len(records) < want
         self._state = "ready" if search.scope.is_complete else "stale"
-        pairs = [(self._order.key(record), record) for record in records[: want - 1]]
-        self._keys = [(key, record.id) for key, record in pairs]
-        self._items = {record.id: pair for pair in pairs for record in pair[1:]}
+        # Found in several looks: what moved meanwhile may be found twice, until it is followed.
+        self._items = {record.id: (self._order.key(record), record) for record in records[: want - 1]}
+        self._keys = sorted((key, id) for id, (key, _) in self._items.items())
         self._loaded = {}
-        return self._snapshot(lagged, ())
+        self._seen = self._access.reader.newest_seq() if self._state == "ready" else 0
+
+    def _catch_up(self) -> int:
+        """Follow what was told while all was read; how many commits these were."""
+        self._sort_in()
+        with self._mutex:
+            commits, followed = self._commits[:], sum(self._lagged) + len(self._lagged)
+            self._commits.clear()
+            self._lagged.clear()
+        for changes in commits:
+            for change in changes:
+                if self._is_beyond(change):
+                    self._must_read = True
+                else:
+                    self._follow(change)
+        return followed
 
     # --- following -----------------------------------------------------------------------------------------------
 
     def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[list[T]] | None:
         told: list[Change] = []
         for change in changes:
-            if change.kind == "evicted" or (change.origin == "hydrate" and self._state == "stale"):
+            if self._is_beyond(change):
                 self._must_read = True
                 return None
             if self._follow(change):
@@ -102,9 +128,18 @@ class LiveQuery(Live[list[T]], Generic[T]):
             return None
         return self._snapshot(lagged, tuple(told))
 
+    def _is_beyond(self, change: RecordChange) -> bool:
+        """Whether following it is not enough."""
+        return change.kind == "evicted" or (change.origin == "hydrate" and self._state == "stale")
+
     def _follow(self, change: RecordChange) -> bool:
         """Whether the results, or what is known behind them, changed."""
         id = change.record.id
+        if change.seq <= self._seen and self._contains(change):
+            known, now = self._items.get(id), self._now(change)
+            if known is not None and now.record.hash == known[1].hash:
+                return False
+            change = now
         was_there = self._remove(id, change)
         if change.kind != "saved" or not self._matches(change):
             return was_there
@@ -115,6 +150,15 @@ class LiveQuery(Live[list[T]], Generic[T]):
         self._items[id] = (key, change.record)
         self._cut()
         return was_there or id in self._items
+
+    def _now(self, change: RecordChange) -> RecordChange:
+        """What was read already may be newer than a change that is told of only now; the store knows."""
+        segment, id = change.segment, change.record.id
+        seq, record = newest(self._access.reader, segment, id)
+        self._seen = max(self._seen, seq)
+        if record is None or record.deleted:
+            return RecordChange("deleted", segment, record or change.record, change.origin, seq)
+        return RecordChange("saved", segment, record, change.origin, seq)
 
     def _remove(self, id: str, change: RecordChange) -> bool:
         item = self._items.get(id)

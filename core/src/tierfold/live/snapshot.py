@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from threading import Lock
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Self, TypeVar
 
 from msgspec import Struct
 
-from tierfold.abc.store import RecordChange
+from tierfold.abc.store import LocalStore, RecordChange
 from tierfold.errors import QueryError
-from tierfold.model import Change
+from tierfold.live.hub import Hub, Membership
+from tierfold.model import Change, Record, SegmentName
 from tierfold.transactions.transaction import CURRENT, outside
 from tierfold.wake import Home, Waiter, wait_home
 
-__all__ = ["Live", "Overflow", "Snapshot", "SnapshotState"]
+__all__ = ["Live", "Overflow", "Snapshot", "SnapshotState", "newest"]
 
 T = TypeVar("T")
 
@@ -65,17 +66,21 @@ class Live(ABC, Generic[T]):
         "_commits",
         "_fails",
         "_home",
+        "_hub",
         "_lagged",
-        "_leave",
+        "_membership",
         "_must_read",
         "_mutex",
         "_news",
+        "_seen",
         "_unsorted",
         "_waiter",
         "closed",
     )
 
-    def __init__(self, overflow: Overflow) -> None:
+    def __init__(self, hub: Hub, overflow: Overflow) -> None:
+        self._hub = hub
+        self._membership: Membership | None = None
         self._capacity, self._fails = _policy(overflow)
         self._mutex = Lock()
         self._home: Home | None = None
@@ -85,7 +90,7 @@ class Live(ABC, Generic[T]):
         self._commits: list[Sequence[RecordChange]] = []
         self._lagged: list[int] = []
         self._must_read = True
-        self._leave: Callable[[], None] | None = None
+        self._seen = 0
         self.closed: bool = False
 
     # --- being told ----------------------------------------------------------------------------------------------
@@ -129,18 +134,16 @@ class Live(ABC, Generic[T]):
     def close(self) -> None:
         """Stop. What was not taken yet is still given; then the iteration ends. Idempotent."""
         self.closed = True
-        self._end()
+        membership, self._membership = self._membership, None
+        if membership is not None:
+            self._hub.leave(membership)
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.wake_from_anywhere()
 
-    def _end(self) -> None:
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
-
     def __del__(self) -> None:
-        self._end()
+        if self._membership is not None:
+            self._hub.abandon(self._membership)
 
     # --- being asked ---------------------------------------------------------------------------------------------
 
@@ -171,7 +174,11 @@ class Live(ABC, Generic[T]):
                 return await self._read_all()
             if self._news or self._commits:
                 changes, lagged = self._pop()
-                snapshot = self._take(changes, lagged)
+                try:
+                    snapshot = self._take(changes, lagged)
+                except BaseException:  # it was followed half
+                    self._must_read = True
+                    raise
                 if snapshot is not None:
                     return snapshot
             elif self.closed:
@@ -191,9 +198,9 @@ class Live(ABC, Generic[T]):
         return waiter
 
     async def _read_all(self) -> Snapshot[T]:
-        """Whatever is committed from now on comes again, and changes nothing that was read already."""
-        if self._leave is None:
-            self._leave = self._join()
+        """Joins first, so that nothing is missed; what comes twice is known by its seq."""
+        if self._membership is None:
+            self._membership = self._join()
             loading = self._loading()
             if loading is not None:
                 return loading
@@ -234,8 +241,8 @@ class Live(ABC, Generic[T]):
             raise QueryError(f"the observer fell more than {self._capacity} commits behind")
 
     @abstractmethod
-    def _join(self) -> Callable[[], None]:
-        """Have `push` called from now on; returns the end of it."""
+    def _join(self) -> Membership:
+        """Have `push` called from now on."""
 
     @abstractmethod
     def _loading(self) -> Snapshot[T] | None:
@@ -243,11 +250,20 @@ class Live(ABC, Generic[T]):
 
     @abstractmethod
     async def _read(self, lagged: int) -> Snapshot[T]:
-        """Read everything."""
+        """Read everything, and set `_seen` to the seq up to which nothing that comes is newer than that."""
 
     @abstractmethod
     def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[T] | None:
         """Follow one commit; None when it does not concern what is observed, or all must be read anew."""
+
+
+def newest(store: LocalStore, segment: SegmentName, id: str) -> tuple[int, Record | None]:
+    """What is under an id, with the seq of the view in which that is so."""
+    while True:
+        seq = store.newest_seq()
+        record = store.find_held(segment, id)
+        if store.newest_seq() == seq:
+            return seq, record
 
 
 def _policy(overflow: Overflow) -> tuple[int, bool]:

@@ -1,7 +1,8 @@
 """The records that meet a condition, looked for in one tier.
 
-Everything is read in short runs, with the event loop getting its turn in between: results are not of one snapshot, but
-a record that meets the condition throughout is found exactly once.
+Everything is read in short runs, with the event loop getting its turn in between: results are not of one snapshot. A
+record that stays as it is and meets the condition is found exactly once; one whose value in the index that is read
+changes meanwhile may be found twice, or not at all.
 """
 
 from __future__ import annotations

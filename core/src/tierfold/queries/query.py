@@ -63,12 +63,15 @@ class Query(Generic[T]):
         return ", ".join(said) + ">"
 
     def __aiter__(self) -> AsyncIterator[T]:
-        """Stream in bounded memory.
+        """Stream in bounded memory. Nothing is given twice, not even what is changed in the loop and found again.
 
         Raises:
             PartitionUnavailableError: A partition cannot be reached; what came before it was given.
         """
-        return Stream(self._turn)
+        return Stream(self._turn, self._kind.adapter.id_of, self._newest_seq)
+
+    def _newest_seq(self) -> int:
+        return self._access.reader.newest_seq()
 
     async def _turn(self, start: Cursor | None) -> tuple[Sequence[T], Cursor | None, Exception | None]:
         """Some entities of a stream, where it goes on, and what must be raised behind them."""

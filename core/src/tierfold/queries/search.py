@@ -91,9 +91,10 @@ class Search:
         else:
             runs = self._sorted(plan, first, want, back=back)
         found: list[Record] = []
+        known: set[str] = set()
         async with aclosing(runs):
             async for run in runs:
-                found += run
+                found += run if plan.index is None or not found else _others(run, found, known)
                 if len(found) >= want:
                     break
         return found[:want]
@@ -348,6 +349,19 @@ def _key_of_id(id: str) -> str | None:
         return split_id(id)[0]
     except ValidationError:
         return None
+
+
+def _others(run: Sequence[Record], found: Sequence[Record], known: set[str]) -> list[Record]:
+    """Those of a run that were not found before: what moves along an index is found in two runs.
+
+    Args:
+        known: Ids of what was found, once there are two runs; kept up to date here.
+    """
+    if not known:
+        known.update(record.id for record in found)
+    others = [record for record in run if record.id not in known]
+    known.update(record.id for record in others)
+    return others
 
 
 def _is_behind(key: Key, first: Key, *, back: bool) -> bool:

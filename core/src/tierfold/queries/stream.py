@@ -1,9 +1,14 @@
-"""A query's results one by one. An object, and no generator: who leaves the loop early leaves nothing to be closed."""
+"""A query's results one by one. An object, and no generator: who leaves the loop early leaves nothing to be closed.
+
+Results are read in turns, and who is given some may change them, so that they would be found again farther on. So ids
+are remembered of what was given out while something was written, and not given out again. The loop that changes what
+it loops over is the Halloween problem of databases.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from tierfold.where.cursor import Cursor
@@ -17,10 +22,17 @@ Turn = Callable[[Cursor | None], Awaitable[tuple[Sequence[T], Cursor | None, Exc
 
 
 class Stream(AsyncIterator[T], Generic[T]):
-    """Entities one by one, some of them read ahead. Used by one task."""
+    """Entities one by one, some of them read ahead. Used by one task.
 
-    def __init__(self, turn: Turn[T]) -> None:
-        self._turn = turn
+    Args:
+        newest_seq: Another number as soon as something was written.
+    """
+
+    def __init__(self, turn: Turn[T], id_of: Callable[[T], str], newest_seq: Callable[[], int]) -> None:
+        self._turn, self._id_of, self._newest_seq = turn, id_of, newest_seq
+        self._seq: int | None = None
+        self._last: list[str] = []
+        self._given: set[str] = set()
         self._ready: deque[T] = deque()
         self._start: Cursor | None = None
         self._error: Exception | None = None
@@ -34,6 +46,15 @@ class Stream(AsyncIterator[T], Generic[T]):
             if self._ended:
                 raise StopAsyncIteration
             items, self._start, self._error = await self._turn(self._start)
-            self._ready.extend(items)
+            self._ready.extend(self._unseen(items))
             self._ended = self._start is None
         return self._ready.popleft()
+
+    def _unseen(self, items: Sequence[T]) -> Iterable[T]:
+        """Those that were not given out before."""
+        seq = self._newest_seq()
+        if self._seq is not None and seq != self._seq:
+            self._given.update(self._last)
+        found = {self._id_of(item): item for item in items}
+        self._seq, self._last = seq, list(found)
+        return (item for id, item in found.items() if id not in self._given)

@@ -525,6 +525,17 @@ class LocalStoreSuite(EntityStoreSuite, defines=True):
         ]
         assert [(each.kind, each.record) for each in heard[2:]] == [("deleted", gone)]
 
+    async def test_who_reads_knows_which_changes_were_read(self, store: LocalStore) -> None:
+        """S29, S30: a change is in every view whose newest seq is not less, and in none before."""
+        heard: list[RecordChange] = []
+        store.follow(heard.extend)
+        seqs = [store.newest_seq()]
+        for write in (put("oslo.1"), put("rome.1", segment=ROME), put("oslo.1", b"x"), remove("oslo.1")):
+            await store.write([write])
+            seqs.append(store.newest_seq())
+        assert seqs == sorted(set(seqs))
+        assert [each.seq for each in heard] == seqs[1:]
+
     async def test_a_refused_batch_is_not_heard_of(self, store: LocalStore) -> None:
         """S15: nothing was committed."""
         await store.write([put("oslo.1")])

@@ -102,6 +102,10 @@ class Overlay(LocalStore):
     def segments(self) -> list[SegmentName]:
         return [*{*self._store.segments(), *self._pending.segments}]
 
+    def newest_seq(self) -> int:
+        """Grows with pending writes, too."""
+        return self._store.newest_seq() + self._pending.added
+
     def clock_ahead_ms(self) -> int:
         return self._store.clock_ahead_ms()
 

@@ -39,6 +39,8 @@ class Pending:
     def __init__(self) -> None:
         self._kept: dict[SegmentName, dict[str, _Kept]] = {}
         self.declarations: dict[str, bytes] = {}
+        self.added: int = 0
+        """How many writes were added, several to one entity each for itself."""
 
     @property
     def segments(self) -> Iterable[SegmentName]:
@@ -71,6 +73,7 @@ class Pending:
         found = [self.find(write.segment, write.id) or store.find_held(write.segment, write.id) for write in writes]
         for write, before in zip(writes, found, strict=True):
             require_expected(write, before)
+        self.added += len(writes)
         return Commit(tuple(self._keep(write, before) for write, before in zip(writes, found, strict=True)))
 
     def _keep(self, write: Write, found: Record | None) -> Written:
