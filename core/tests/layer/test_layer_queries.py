@@ -97,6 +97,66 @@ async def test_a_limit_holds_over_all_pages(limit: int) -> None:
         assert [id for page in await walk(query, 4) for id in page] == every[:limit]
 
 
+async def test_a_smaller_limit_ends_the_pages_of_a_larger_one() -> None:
+    async with tierfold.open("memory:") as data:
+        await fill(data, "oslo")
+        things = data.repo(Thing)
+        larger = await things.query(limit=9).page(size=8)
+        smaller = await things.query(limit=5).page(after=larger.next)
+        assert (len(smaller), smaller.next) == (0, None)
+        last = await things.query(limit=5).page(before=smaller.prev, size=2)
+        assert (ids(last), last.next) == (ids(larger)[3:5], None)
+
+
+async def test_a_page_before_which_nothing_is_left_leads_back() -> None:
+    async with tierfold.open("memory:") as data:
+        every = ids(await fill(data, "oslo"))
+        things = data.repo(Thing)
+        query = things.query(sort=["id"], limit=7)
+        first = await query.page(size=3)
+        behind = await query.page(after=first.next, size=3)
+        for id in every[:3]:
+            await things.delete(id)
+        empty = await query.page(before=behind.prev, size=3)
+        assert (len(empty), empty.prev) == (0, None)
+        again = await query.page(after=empty.next, size=5)
+        assert (ids(again), again.prev) == (every[3:8], None)
+        rest = await query.page(after=again.next)
+        assert (ids(rest), rest.next) == (every[8:], None)
+
+
+@pytest.mark.parametrize("limit", [None, 6, 50])
+async def test_a_page_behind_which_nothing_is_left_leads_back(limit: int | None) -> None:
+    async with tierfold.open("memory:") as data:
+        every = ids(await fill(data, "oslo"))
+        things = data.repo(Thing)
+        query = things.query(sort=["id"], limit=limit)
+        first = await query.page(size=5)
+        for id in every[5:]:
+            await things.delete(id)
+        empty = await query.page(after=first.next, size=3)
+        assert (len(empty), empty.next) == (0, None)
+        late = [await things.save(Thing(site="oslo", id=f"oslo.late{number}")) for number in range(3)]
+        left = [*every[:5], *ids(late)][:limit]
+        last = await query.page(before=empty.prev, size=4)
+        assert (ids(last), last.next) == (left[-4:], None)
+        assert ids(await query.page(before=last.prev, size=4)) == left[-8:-4]
+
+
+@pytest.mark.parametrize("sort", [[], ["id"]])
+async def test_a_page_of_nothing_leads_nowhere(sort: list[str]) -> None:
+    async with tierfold.open("memory:") as data:
+        every = await fill(data, "oslo")
+        things = data.repo(Thing)
+        query = things.query(sort=sort)
+        page = await query.page(size=5)
+        for thing in every:
+            await things.delete(thing.id)
+        behind = await query.page(after=page.next)
+        before = await query.page(before=behind.prev)
+        assert [(len(each), each.next, each.prev) for each in (await query.page(), before)] == [(0, None, None)] * 2
+
+
 async def test_a_page_is_a_sequence() -> None:
     async with tierfold.open("memory:") as data:
         await fill(data, "oslo")

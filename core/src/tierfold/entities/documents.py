@@ -32,6 +32,7 @@ def document_adapter(declared: Declared) -> EntityAdapter[dict[str, Any]]:
         to_document=_checked,
         from_document=_checked,
         stored_name=lambda path: path,
+        unordered=lambda path: None,
     )
 
 

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NoReturn
+from typing import Final, Literal, NoReturn
 
 from msgspec import Struct
 
 from tierfold.errors import QueryError
 
-__all__ = ["EVERYTHING", "Both", "Compare", "Either", "Exists", "Expression", "Not", "Operator", "Path", "paths_of"]
+__all__ = [
+    "EVERYTHING",
+    "ORDERING",
+    "Both",
+    "Compare",
+    "Either",
+    "Exists",
+    "Expression",
+    "Not",
+    "Operator",
+    "Path",
+    "paths_of",
+]
 
 Path = tuple[str, ...]
 """Members from the document's top down to a value."""
 Operator = Literal["eq", "lt", "lte", "gt", "gte", "in", "startswith", "contains"]
+ORDERING: Final = frozenset({"lt", "lte", "gt", "gte"})
+"""Operators that ask which of two values comes first."""
 
 
 class Expression(Struct, frozen=True):
