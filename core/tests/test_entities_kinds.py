@@ -601,7 +601,7 @@ class Station(Camel):
     @classmethod
     def lower(cls, value: str) -> str:
         if value == "nowhere":
-            raise ValueError(f"{value} is no site")
+            raise ValueError(f"{value} is no site; nowhere else is '{value}'")
         if value == "moon":
             raise PydanticCustomError("too_far", "moon is too far")
         return value.lower()
@@ -710,15 +710,15 @@ def test_validators_of_a_model_run_on_saves_and_the_validated_value_is_stored() 
     made.site = "BERGEN"
     assert decode(adapter_for(Station).dump(made))["site"] == "bergen"
     made.site = "nowhere"
-    reason = "the class refuses this value with value_error"
+    reason = "Value error, … is no site; … else is '…'"
     assert refusal(lambda: adapter_for(Station).dump(made)) == ("$.site", "x.y", reason)
 
 
 @pytest.mark.parametrize(
     ("members", "path", "reason"),
     [
-        ({"net": "ci", "site": "nowhere"}, "$.site", "the class refuses this value with value_error"),
-        ({"net": "ci", "site": "moon"}, "$.site", "the class refuses this value with too_far"),
+        ({"net": "ci", "site": "nowhere"}, "$.site", "Value error, … is no site; … else is '…'"),
+        ({"net": "ci", "site": "moon"}, "$.site", "… is too far"),
         ({"net": "ci", "points": [{"xPos": -1}]}, "$.points[...].xPos", "Input should be greater than or equal to 0"),
         ({"net": "ci", "points": [{"xPos": "a"}]}, "$.points[0].xPos", "Expected `int`, got `str`"),
         ({"net": 5}, "$.net", "Expected `str`, got `int`"),
@@ -731,6 +731,24 @@ def test_what_does_not_fit_a_model_is_refused_with_path_and_id_and_no_value(
     members: dict[str, Any], path: str, reason: str
 ) -> None:
     assert refusal(lambda: adapter_for(Station).load(record(encode(members)))) == (path, "x.y", reason)
+
+
+def test_what_a_model_says_of_several_values_names_none_of_them() -> None:
+    class Range(pydantic.BaseModel):
+        low: float = 0.0
+        high: float = 0.0
+        names: dict[str, list[str]] = {}
+        id: str = ""
+
+        @pydantic.model_validator(mode="after")
+        def ascend(self) -> Range:
+            if self.low > self.high or self.names:
+                raise ValueError(f"low {self.low} is not below 14.0, high is {self.high}: {self.names}")
+            return self
+
+    stored = record(encode({"low": 4.0, "high": -1.5, "names": {"secret": ["a b", ""]}}))
+    said = "Value error, low … is not below 14.0, high is …: {'…': ['…', '']}"
+    assert refusal(lambda: adapter_for(Range).load(stored)) == ("$", "x.y", said)
 
 
 def test_a_path_of_pydantics_own_is_continued() -> None:

@@ -202,7 +202,7 @@ class Access:
     @property
     def is_last(self) -> bool:
         """Whether there is no tier behind the one that is written to, in this layer or known to its store."""
-        return not self._links and self.nearest.holds_all()
+        return not self._links and self._reader is not None and self._reader.holds_all()
 
     def is_waiting(self) -> bool:
         """Whether rows of the tier written to, or of one behind it, wait for a farther tier; inline."""

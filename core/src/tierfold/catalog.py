@@ -18,7 +18,7 @@ from tierfold.entities.ids import entity_key, logical_key
 from tierfold.entities.placeholders import check_placeholders
 from tierfold.entities.placement import Placement
 from tierfold.entities.rules import parse_rule
-from tierfold.errors import ConfigError
+from tierfold.errors import ConfigError, PluginNotFoundError
 from tierfold.model import Change, SegmentName
 from tierfold.plugins import Plugins
 
@@ -46,6 +46,7 @@ class Catalog:
     ) -> None:
         self.prefix: str = prefix
         self._plugins, self._entities, self._random_bytes = plugins, entities, random_bytes
+        self._classes: dict[str, Declared] = {}
 
     def kind(self, entity: type | str, store: LocalStore) -> EntityKind:
         """The kind of a class, or of raw documents of a named type.
@@ -65,6 +66,8 @@ class Catalog:
         strategy = declared.strategy or self._strategy(declared.declaration)
         if adapter.names is not None:
             check_fields(Declared(declared.declaration, strategy), adapter.names)
+        if not isinstance(entity, str):
+            self._classes.setdefault(name, declared)
         placement = Placement(adapter, strategy, self.prefix, self._random_bytes)
         return EntityKind(declared.declaration, adapter, placement, self.prefix)
 
@@ -83,6 +86,8 @@ class Catalog:
             return adapter_for(entity)
         if known is not None:
             return document_adapter(Declared(known))
+        if entity in self._classes:  # the catalog will know it with its first write
+            return document_adapter(self._classes[entity])
         config = self._entities.get(entity, EntityConfig())
         said = Keywords(partition=config.partition, id=config.id, conflict=config.conflict)
         return document_adapter(declare(entity, said))
@@ -90,7 +95,10 @@ class Catalog:
     def _ruled(self, declared: Declared) -> Declared:
         """With the version of its rule that this program has; stores that sync must agree on it."""
         declaration = declared.declaration
-        version = self._plugins.resolver(declaration.resolver).version
+        try:
+            version = self._plugins.resolver(declaration.resolver).version
+        except PluginNotFoundError as error:
+            raise _not_installed(declaration, f"conflict resolver {declaration.resolver!r}", error) from None
         return replace(declared, declaration=replace(declaration, resolver_version=version))
 
     def _check_configuration(self, declaration: Declaration, source: str) -> None:
@@ -108,11 +116,18 @@ class Catalog:
         name, options = parse_rule(declaration.partition)
         try:
             return self._plugins.key_strategy(name).make(*options)
+        except PluginNotFoundError as error:
+            raise _not_installed(declaration, f"key strategy {name!r}", error) from None
         except ConfigError as error:
             raise ConfigError(f"entity type {declaration.name!r}: {error}") from error
         except (TypeError, ValueError, LookupError) as error:
             reason = f"key strategy {name!r} does not take the options of {declaration.partition!r}: {error}"
             raise ConfigError(f"entity type {declaration.name!r}: {reason}") from error
+
+
+def _not_installed(declaration: Declaration, what: str, error: PluginNotFoundError) -> PluginNotFoundError:
+    what = f"entity type {declaration.name!r}: {what}"
+    return PluginNotFoundError(what, known=error.known, failed=error.failed)
 
 
 def require_agreement(declaration: Declaration, stored: Declaration) -> None:

@@ -86,6 +86,7 @@ class DataLayer:
         """
         if timeout_s is not None:
             check_seconds(timeout_s, "timeout_s")
+        self._supervisor.require_home()
         if not self._closed:
             self._closed = True
             if timeout_s is not None:

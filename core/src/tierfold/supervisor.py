@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
+from tierfold.errors import StoreError
+from tierfold.wake import Home, current_home
+
 if TYPE_CHECKING:
     from asyncio import Task
 
@@ -46,9 +49,11 @@ class Supervisor:
         self._error: BaseException | None = None
         self._task: Task[None] | None = None
         self._group: TaskGroup | None = None
+        self._home: Home | None = None
 
     async def start(self) -> None:
         """Return once the work has started, or raise why it could not."""
+        self._home = current_home()
         if runs_on_asyncio():
             from asyncio import create_task
 
@@ -67,6 +72,15 @@ class Supervisor:
                 await self.stop()
             finally:
                 await self.leave()
+
+    def require_home(self) -> None:
+        """What waits for the work in another event loop would wait for ever.
+
+        Raises:
+            StoreError: It goes on in another one.
+        """
+        if not self._ended.is_set() and current_home() != self._home:
+            raise StoreError("this layer was opened in another event loop, and is closed in that one")
 
     async def stop(self) -> None:
         """Wait for the end of the work, which was told to end. In any task, and as often as you like."""

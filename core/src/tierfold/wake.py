@@ -199,6 +199,8 @@ class Signal:
 class _AsyncioHome(Home):
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
+        self.thread: int = get_ident()
+        self.create_future: Callable[[], AsyncioFuture[None]] = loop.create_future
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _AsyncioHome) and other.loop is self.loop
@@ -226,13 +228,22 @@ class _AsyncioWaiter(Waiter):
     __slots__ = ("_future",)
 
     def __init__(self, home: _AsyncioHome) -> None:
-        self.home = home
-        self.thread = get_ident()
-        self._future: AsyncioFuture[None] = home.loop.create_future()
+        self.home: _AsyncioHome = home
+        self.thread: int = home.thread
+        self._future: AsyncioFuture[None] = home.create_future()
 
     def wake(self) -> None:
         if not self._future.done():
             self._future.set_result(None)
+
+    def wake_from_anywhere(self) -> None:  # in one call: observers are woken ten thousand times a second
+        if self.thread != get_ident():
+            self.home.call(self.wake)
+        elif not self._future.done():
+            try:  # noqa: SIM105 - `suppress` takes as long as all the rest
+                self._future.set_result(None)
+            except RuntimeError:
+                pass
 
     def __await__(self) -> Generator[Any, Any, None]:
         return self._future.__await__()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
@@ -199,6 +201,79 @@ async def test_values_are_compared_in_their_stored_form() -> None:
         await things.save(Typed("oslo"))
         for where in (F.owner == owner, F.colour == Colour.BLUE, F.owner.is_in([owner]), F.due == timedelta(hours=1)):
             assert [thing.id for thing in await things.query(where).all()] == [one.id]
+
+
+HERE = PurePosixPath("a")
+
+
+class Money(msgspec.Struct, rename="camel"):
+    the_amount: Decimal = Decimal(0)
+    currency: str = "NOK"
+
+
+@tierfold.entity(partition="{site}", index=["price", "paid.the_amount"])
+@dataclass
+class Bill:
+    site: str
+    price: Decimal | None = None
+    paid: Money | None = None
+    parts: dict[str, Decimal] = field(default_factory=dict)
+    spans: list[tuple[str, timedelta]] = field(default_factory=list)
+    file: PurePosixPath = HERE
+    due: date = date.min
+    at: time = time.min
+    id: str = ""
+
+
+@tierfold.entity()
+class Host(pydantic.BaseModel):
+    address: pydantic.IPvAnyAddress
+    site: pydantic.HttpUrl
+    seen: pydantic.AwareDatetime
+    id: str = ""
+
+
+UNORDERED = ["price", "paid.the_amount", "parts", "parts.tax", "spans", "file"]
+
+
+@pytest.mark.parametrize("name", UNORDERED)
+async def test_fields_whose_stored_values_have_another_order_are_no_order(name: str) -> None:
+    async with tierfold.open("memory:") as data:
+        bills = data.repo(Bill)
+        for sort in ([name], [f"-{name}"], ["due", name]):
+            with pytest.raises(tierfold.QueryError, match=f"{name}.*stored as text, in another order"):
+                bills.query(sort=sort)
+
+
+@pytest.mark.parametrize("name", UNORDERED)
+async def test_they_are_not_more_or_less_than_anything(name: str) -> None:
+    first, *rest = name.split(".")
+    member = F[first]
+    for part in rest:
+        member = member[part]
+    async with tierfold.open("memory:") as data:
+        with pytest.raises(tierfold.QueryError, match=f"{name}.*stored as text, in another order"):
+            data.repo(Bill).query(F.site.exists() & ~(member > 5))
+
+
+async def test_such_fields_are_equal_to_what_is_written_alike() -> None:
+    async with tierfold.open("memory:") as data:
+        bills = data.repo(Bill)
+        short, long = Decimal("1.5"), Decimal("1.50")
+        one = Bill("oslo", short, Money(short), due=date(2026, 1, 1), at=time(9))
+        await bills.save_many([one, Bill("oslo", long, Money(long), at=time(10), file=HERE / "b")])
+        for where in (F.price == short, F.paid.the_amount.is_in([short]), F.file == HERE):
+            assert await bills.query(where).all() == [one]
+        assert await bills.query((F.due >= date(2026, 1, 1)) & (F.at < time(10)), sort=["due", "at"]).all() == [one]
+        assert await data.repo("Bill").query({"price": {"$gte": "1.50"}}, sort=["price"]).count() == 1
+
+
+async def test_of_pydantics_own_types_addresses_have_another_order() -> None:
+    async with tierfold.open("memory:") as data:
+        hosts = data.repo(Host)
+        assert await hosts.query(sort=["site", "seen"]).all() == []
+        with pytest.raises(tierfold.QueryError, match=r"address.*stored as text, in another order"):
+            hosts.query(sort=["address"])
 
 
 async def test_the_system_fields_can_be_asked_for_and_ordered_by() -> None:

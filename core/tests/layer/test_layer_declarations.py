@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -88,6 +88,48 @@ async def test_the_catalog_is_written_with_the_first_write_and_never_by_a_read(t
             data.repo(Site)
 
 
+class Borrowed(tierfold.Entity, partition="{org}", id="{serial}", schema=3):
+    org: str
+    serial: str
+
+
+async def test_raw_documents_follow_a_class_of_the_program_before_anything_is_stored() -> None:
+    async with tierfold.open("memory:") as data:
+        borrowed = data.repo(Borrowed)
+        document = await data.repo("Borrowed").save({"org": "acme", "serial": "a9"})
+        assert document["id"] == "acme.a9"
+        assert await borrowed.get("acme.a9") is not None
+        meta = await borrowed.meta("acme.a9")
+        assert meta is not None
+        assert meta.schema == 3
+        await borrowed.save(Borrowed(org="acme", serial="a10"))
+
+
+async def test_raw_documents_follow_a_strategy_that_is_not_registered() -> None:
+    class Book(tierfold.Entity, partition=Shelf("title", "1")):
+        title: str
+
+    async with tierfold.open("memory:") as data:
+        data.repo(Book)
+        assert (await data.repo("Book").save({"title": "Emma"}))["id"].startswith("E.")
+
+
+@pytest.mark.parametrize("raw_first", [False, True])
+async def test_a_raw_repository_made_before_the_class_is_refused_or_refuses_it(raw_first: bool) -> None:
+    """Nothing was declared when it was made, so its documents are global; whoever writes second is told."""
+    async with tierfold.open("memory:") as data:
+        raw, typed = data.repo("Borrowed"), data.repo(Borrowed)
+        writes: list[Callable[[], Awaitable[object]]] = [
+            lambda: raw.save({"org": "acme"}),
+            lambda: typed.save(Borrowed(org="acme", serial="a9")),
+        ]
+        first, second = writes if raw_first else writes[::-1]
+        await first()
+        with pytest.raises(tierfold.ConfigError, match=r"'global'.*\{org\}|\{org\}.*'global'"):
+            await second()
+        assert await raw.query().count() == 1
+
+
 async def test_raw_documents_follow_the_declaration_of_the_catalog(tmp_path: Path) -> None:
     url = f"lmdb:{tmp_path / 'a'}"
     async with tierfold.open(url) as data:
@@ -144,10 +186,23 @@ async def test_a_configuration_that_contradicts_the_catalog_is_refused(tmp_path:
         assert "catalog" in str(error.value)
 
 
-async def test_a_rule_for_conflicts_that_is_not_installed_is_refused() -> None:
+class Unplaced(tierfold.Entity, name="Place", partition="no-such-rule(site)"):
+    site: str
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"),
+    [
+        (Unresolved, "conflict resolver 'no-such-rule' is not installed; known: lww"),
+        (Unplaced, "key strategy 'no-such-rule' is not installed; known: date, global, template"),
+    ],
+)
+async def test_a_rule_that_is_not_installed_is_refused_with_the_type_and_those_that_are(
+    cls: type[tierfold.Entity], said: str
+) -> None:
     async with tierfold.open("memory:") as data:
-        with pytest.raises(tierfold.PluginNotFoundError, match="no-such-rule"):
-            data.repo(Unresolved)
+        with pytest.raises(tierfold.PluginNotFoundError, match=f"entity type 'Place': {said}"):
+            data.repo(cls)
 
 
 async def test_a_class_that_is_no_entity_is_refused() -> None:

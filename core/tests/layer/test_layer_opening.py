@@ -10,6 +10,7 @@ from threading import enumerate as threads
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from core.tests.layer.remote import NoOptions, Remote
 
@@ -363,6 +364,18 @@ async def test_closing_twice_is_harmless(tmp_path: Path) -> None:
         await data.aclose()
         await data.aclose()
     await data.aclose()
+
+
+async def test_a_layer_is_not_closed_from_another_event_loop(anyio_backend_name: str) -> None:
+    """Who waited there for the end of its work waited for ever."""
+    async with tierfold.open("memory:") as data:
+
+        def close() -> None:
+            with pytest.raises(tierfold.StoreError, match="opened in another event loop"):
+                anyio.run(data.aclose, backend=anyio_backend_name)
+
+        await anyio.to_thread.run_sync(close)
+        assert await data.repo("Thing").save({"n": 1})
 
 
 @on_asyncio

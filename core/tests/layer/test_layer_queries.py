@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 from core.tests.layer.remote import Remote
+from core.tests.layer.waiting import until
 
 import tierfold
 from tierfold import F
@@ -91,6 +95,66 @@ async def test_a_limit_holds_over_all_pages(limit: int) -> None:
         query = data.repo(Thing).query(limit=limit)
         assert ids(await query.all()) == every[:limit]
         assert [id for page in await walk(query, 4) for id in page] == every[:limit]
+
+
+async def test_a_smaller_limit_ends_the_pages_of_a_larger_one() -> None:
+    async with tierfold.open("memory:") as data:
+        await fill(data, "oslo")
+        things = data.repo(Thing)
+        larger = await things.query(limit=9).page(size=8)
+        smaller = await things.query(limit=5).page(after=larger.next)
+        assert (len(smaller), smaller.next) == (0, None)
+        last = await things.query(limit=5).page(before=smaller.prev, size=2)
+        assert (ids(last), last.next) == (ids(larger)[3:5], None)
+
+
+async def test_a_page_before_which_nothing_is_left_leads_back() -> None:
+    async with tierfold.open("memory:") as data:
+        every = ids(await fill(data, "oslo"))
+        things = data.repo(Thing)
+        query = things.query(sort=["id"], limit=7)
+        first = await query.page(size=3)
+        behind = await query.page(after=first.next, size=3)
+        for id in every[:3]:
+            await things.delete(id)
+        empty = await query.page(before=behind.prev, size=3)
+        assert (len(empty), empty.prev) == (0, None)
+        again = await query.page(after=empty.next, size=5)
+        assert (ids(again), again.prev) == (every[3:8], None)
+        rest = await query.page(after=again.next)
+        assert (ids(rest), rest.next) == (every[8:], None)
+
+
+@pytest.mark.parametrize("limit", [None, 6, 50])
+async def test_a_page_behind_which_nothing_is_left_leads_back(limit: int | None) -> None:
+    async with tierfold.open("memory:") as data:
+        every = ids(await fill(data, "oslo"))
+        things = data.repo(Thing)
+        query = things.query(sort=["id"], limit=limit)
+        first = await query.page(size=5)
+        for id in every[5:]:
+            await things.delete(id)
+        empty = await query.page(after=first.next, size=3)
+        assert (len(empty), empty.next) == (0, None)
+        late = [await things.save(Thing(site="oslo", id=f"oslo.late{number}")) for number in range(3)]
+        left = [*every[:5], *ids(late)][:limit]
+        last = await query.page(before=empty.prev, size=4)
+        assert (ids(last), last.next) == (left[-4:], None)
+        assert ids(await query.page(before=last.prev, size=4)) == left[-8:-4]
+
+
+@pytest.mark.parametrize("sort", [[], ["id"]])
+async def test_a_page_of_nothing_leads_nowhere(sort: list[str]) -> None:
+    async with tierfold.open("memory:") as data:
+        every = await fill(data, "oslo")
+        things = data.repo(Thing)
+        query = things.query(sort=sort)
+        page = await query.page(size=5)
+        for thing in every:
+            await things.delete(thing.id)
+        behind = await query.page(after=page.next)
+        before = await query.page(before=behind.prev)
+        assert [(len(each), each.next, each.prev) for each in (await query.page(), before)] == [(0, None, None)] * 2
 
 
 async def test_a_page_is_a_sequence() -> None:
@@ -238,3 +302,65 @@ async def test_a_query_of_everything_is_incomplete_while_a_tier_cannot_be_asked(
         if reachable:
             assert page.missing == ()
             assert len(await data.repo(Thing).query().all()) == 3
+
+
+# --- loops -----------------------------------------------------------------------------------------------------------
+
+
+class Paid(tierfold.Entity, name="Paid", index=["pay"]):
+    pay: int = 0
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize("sort", [[], ["pay"], ["-pay"]])
+async def test_a_loop_that_changes_what_it_goes_by_comes_to_each_entity_once(
+    sort: list[str], in_transaction: bool
+) -> None:
+    async with tierfold.open("memory:") as data:
+        paid = data.repo(Paid)
+        await paid.save_many([Paid(pay=number) for number in range(1_500)])
+        await until(lambda: [index.state for index in paid.indexes()] == ["ready"])
+        times = 0
+        async with data.transaction() if in_transaction else nullcontext():
+            async for one in paid.query(F.pay >= -5_000, sort=sort):
+                one.pay += -2_000 if sort == ["-pay"] else 2_000
+                await paid.save(one)
+                times += 1
+        assert times == 1_500
+        assert await paid.query((F.pay >= 2_000) | (F.pay < 0)).count() == 1_500
+
+
+async def test_a_page_shows_what_moves_along_an_index_once() -> None:
+    async with tierfold.open("memory:") as data:
+        paid = data.repo(Paid)
+        entities = await paid.save_many([Paid(pay=number) for number in range(3_000)])
+        await until(lambda: [index.state for index in paid.indexes()] == ["ready"])
+
+        async def move() -> None:
+            for one in entities[:500]:
+                one.pay += 10_000
+                await paid.save(one)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(move)
+            page = await paid.query(F.pay >= 0).page(size=5_000)
+        assert len({one.id for one in page}) == len(page)
+
+
+async def test_a_long_loop_lets_others_run() -> None:
+    async with tierfold.open("memory:") as data:
+        paid = data.repo(Paid)
+        await paid.save_many([Paid(pay=number) for number in range(5_000)])
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count_turns)
+            assert len(await paid.query().all()) == 5_000
+            tasks.cancel_scope.cancel()
+        assert turns > 10

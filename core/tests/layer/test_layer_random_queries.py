@@ -17,7 +17,7 @@ from core.tests.where.random_documents import Sort, condition, document, expecte
 
 import tierfold
 from tierfold.where.mango import to_mango
-from tierfold.where.tree import Condition
+from tierfold.where.tree import EVERYTHING, Condition
 
 pytestmark = pytest.mark.anyio
 
@@ -215,6 +215,68 @@ async def walk(made: Scene, *, back: bool) -> None:
         page = await (query.page(before=cursor, size=size) if back else query.page(after=cursor, size=size))
     times = Counter(seen)
     assert [(id, times[id]) for id in stays if times[id] != 1] == [], name
+
+
+@pytest.mark.parametrize("seed", seeds(1, 15))
+@pytest.mark.parametrize("way", CLASSES)
+@pytest.mark.parametrize("store", STORES)
+async def test_whoever_turns_pages_while_others_delete_never_gets_stuck(
+    store: str, way: str, seed: int, tmp_path: Path
+) -> None:
+    url = "memory:" if store == "memory" else f"lmdb:{tmp_path / 'a'}"
+    async with scene(url, CLASSES[way], Random(2_000 + seed)) as made:
+        for _ in range(8):
+            await Turning(made).turn()
+
+
+class Turning:
+    """Pages to and fro, with much deleted in between, often all on one side."""
+
+    def __init__(self, made: Scene) -> None:
+        self.made, self.random = made, made.random
+        self.where, self.sort = EVERYTHING, sort_of(made.random)
+        self.limit = made.random.choice([None, None, 5, 12])
+        fields = [str(field) for field in self.sort]
+        self.query = made.things.query(self.where, sort=fields, limit=self.limit)
+        self.name = said(self.where, self.sort, self.limit)
+
+    async def turn(self) -> None:
+        size = self.random.choice([1, 3, 8])
+        page, ahead = await self.query.page(size=size), 0
+        for _ in range(12):
+            self.check(page)
+            if page.prev is None:
+                ahead = 0
+            ahead += len(page)
+            await self.delete(page)
+            await self.made.add(self.random.choice([0, 0, 3]))
+            if page.next is not None and (page.prev is None or self.random.random() < 0.5):
+                page = await self.query.page(after=page.next, size=size)
+                assert page.prev is None or self.limit is None or ahead + len(page) <= self.limit, self.name
+            elif page.prev is not None:
+                page, ahead = await self.query.page(before=page.prev, size=size), 0
+            else:
+                page, ahead = await self.query.page(size=size), 0
+
+    def check(self, page: tierfold.Page[Document]) -> None:
+        """Whatever there is on a side, there is a cursor to it."""
+        every = [each["id"] for each in expected(self.made.all, self.where, self.sort)]
+        if page and self.sort:
+            assert page.prev is not None or every[0] == page[0]["id"], self.name
+            assert page.next is not None or self.limit is not None or every[-1] == page[-1]["id"], self.name
+        elif not page:
+            assert (page.next is None) or (page.prev is None), self.name
+            assert (page.next or page.prev) is not None or not every, self.name
+
+    async def delete(self, page: tierfold.Page[Document]) -> None:
+        every = [each["id"] for each in expected(self.made.all, self.where, self.sort)]
+        some = [id for id in every if self.random.random() < 0.1]
+        if page and self.sort and self.random.random() < 0.4:
+            start, end = every.index(page[0]["id"]), every.index(page[-1]["id"]) + 1
+            some = self.random.choice([every[:start], every[end:], every[:end], every[start:]])
+        for id in some:
+            del self.made.documents[id]
+            await self.made.things.delete(id)
 
 
 async def last_page(query: tierfold.Query[Document]) -> tierfold.Page[Document]:

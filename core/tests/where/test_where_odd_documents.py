@@ -81,8 +81,15 @@ def test_keys_turned_round_are_equal_where_the_values_are() -> None:
     [
         Cursor(b"12345678", (SortField(("a",)),), (), "oslo", "oslo.1", 0),
         Cursor(b"12345678", (SortField(()),), (5,), "oslo", "oslo.1", 0),
+        Cursor(b"12345678", (), (), "oslo", "oslo.1", -1),
+        Cursor(b"12345678", (), (), "oslo", "é", 0),
+        Cursor(b"12345678", (), (), "oslo", "rome.1", 0),
+        Cursor(b"12345678", (SortField(("a",)),), ({1: 2, "a": 3},), "oslo", "oslo.1", 0),
+        Cursor(b"12345678", (SortField(("a",)),), (2**63,), "oslo", "oslo.1", 0),
+        Cursor(b"12345678", (SortField(("a",)),), (5,), "", "", 0),
+        Cursor(b"12345678", (), (), "oslo", "", 0),
     ],
-    ids=range(2),
+    ids=range(9),
 )
 def test_a_cursor_that_contradicts_itself_is_refused(damaged: Cursor) -> None:
     with pytest.raises(QueryError, match="damaged"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from msgspec import UNSET
 
 from tierfold.errors import QueryError
 from tierfold.where.bounds import Bounds, bounds
-from tierfold.where.cursor import Cursor, open_cursor, seal_cursor
+from tierfold.where.cursor import Cursor, edge_cursor, open_cursor, seal_cursor
 from tierfold.where.field import F
 from tierfold.where.lens import Lens
 from tierfold.where.order_bytes import order_bytes, prefix_bytes, value_of
@@ -72,7 +73,17 @@ def test_a_cursor_comes_back_as_it_was() -> None:
     assert open_cursor(seal_cursor(CURSOR), b"12345678") == CURSOR
 
 
-@pytest.mark.parametrize("text", ["", "x", "?", "é", "gA", seal_cursor(CURSOR)[:-4]])
+def test_a_cursor_of_an_edge_comes_back_too() -> None:
+    edge = edge_cursor(b"12345678", CURSOR.order, 9)
+    assert edge.is_edge
+    assert not CURSOR.is_edge
+    assert open_cursor(seal_cursor(edge), b"12345678") == edge
+
+
+DEEP = urlsafe_b64encode(b"\x96\xc4\x00\x90" + b"\x91" * 10_000).decode()
+
+
+@pytest.mark.parametrize("text", ["", "x", "?", "é", "gA", seal_cursor(CURSOR)[:-4], DEEP], ids=range(7))
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(QueryError, match="none of this"):
         open_cursor(text, b"12345678")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, IntEnum
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ import pytest
 from tierfold.errors import QueryError
 from tierfold.where.field import F
 from tierfold.where.mango import from_mango, to_mango
+from tierfold.where.order import order_key
 from tierfold.where.tree import EVERYTHING, Both, Compare, Condition, Either, Exists, Not, paths_of
 
 AT = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -25,6 +26,11 @@ ID = UUID("12345678-1234-5678-1234-567812345678")
 
 class Net(Enum):
     CI = "ci"
+
+
+class Level(IntEnum):
+    HIGH = 10
+    LOW = 9
 
 
 def compare(operator: Any, value: object, *path: str) -> Compare:
@@ -115,6 +121,8 @@ def test_values_are_compared_as_they_are_stored(value: object, stored: object) -
     [
         lambda: F.a == float("nan"),  # noqa: PLW0177 - it is the point
         lambda: F.a == 2**64,
+        lambda: F.a > 2**70,
+        lambda: F.a < float("inf"),
         lambda: F.a == datetime(2026, 11, 21),
         lambda: F.a == object(),
         lambda: F.a == "\ud800",
@@ -123,11 +131,49 @@ def test_values_are_compared_as_they_are_stored(value: object, stored: object) -
         lambda: F[1],  # type: ignore[index]
         lambda: F.a[1],  # type: ignore[index]
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_what_no_document_holds_cannot_be_asked_for(write: Callable[[], object]) -> None:
     with pytest.raises(QueryError):
         write()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Decimal(5),
+        timedelta(1),
+        PurePosixPath("a"),
+        time(10, tzinfo=UTC),
+        [1, Decimal(5)],
+        {"a": (timedelta(1),)},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("operator", ["$lt", "$lte", "$gt", "$gte"])
+def test_values_whose_text_has_another_order_cannot_be_more_or_less(operator: str, value: object) -> None:
+    with pytest.raises(QueryError, match="stored as text, in another order"):
+        from_mango({"a": {operator: value}})
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        (date(999, 12, 31), date(2026, 1, 1)),
+        (time(9, 59, 59, 999_999), time(10)),
+        (time(10), time(10, 0, 0, 1)),
+        (time(10, 0, 0, 99_999), time(10, 0, 0, 100_000)),
+        (UUID(int=9), UUID(int=10)),
+        (UUID(int=2**127 - 1), UUID(int=2**127)),
+        (Level.LOW, Level.HIGH),
+    ],
+    ids=repr,
+)
+def test_other_values_are_stored_in_their_own_order(less: object, more: object) -> None:
+    low, high = F.a < less, F.a < more
+    assert isinstance(low, Compare)
+    assert isinstance(high, Compare)
+    assert order_key(low.value) < order_key(high.value)
 
 
 # --- selectors that are none -----------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import anyio
 
 from tierfold.blocking.calls import Calls
 from tierfold.errands import Errands
-from tierfold.kv.fork import watch_fork
 from tierfold.layer import DataLayer
 from tierfold.loopless import LooplessLayer
 from tierfold.opening import Opening
@@ -24,19 +23,15 @@ class LayerHome(ABC):
 
     layer: DataLayer
     calls: Calls
-    _is_inherited = False
 
     def close(self, timeout_s: float | None) -> None:
         """Close the layer. Idempotent; in a forked child it leaves the parent's alone."""
         refuse_in_loop()
-        if not self._is_inherited:
+        if not self.calls.are_inherited:
             self._close(timeout_s)
 
     @abstractmethod
     def _close(self, timeout_s: float | None) -> None: ...
-
-    def after_fork(self) -> None:
-        self._is_inherited = True
 
 
 class Here(LayerHome):
@@ -46,7 +41,6 @@ class Here(LayerHome):
         drive(layer.start())
         self.layer: DataLayer = layer
         self.calls: Calls = Calls(layer.tend, layer.look)
-        watch_fork(self)
 
     def _close(self, timeout_s: float | None) -> None:
         drive(self.layer.aclose(timeout_s=timeout_s))
@@ -73,7 +67,6 @@ class Background(LayerHome):
         if self._error is not None:
             self._thread.join()
             raise self._error
-        watch_fork(self)
         atexit.register(self.close, None)
 
     def _work(self) -> None:

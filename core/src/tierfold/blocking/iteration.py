@@ -51,7 +51,8 @@ class _Told(Iterator[T], AbstractContextManager["_Told[T]"], Generic[T]):
 
     def close(self) -> None:
         """Stop. What arrived before is still given; then the iteration ends. Idempotent, from any thread."""
-        self._source.close()
+        if not self._calls.are_inherited:
+            self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +67,7 @@ class _Told(Iterator[T], AbstractContextManager["_Told[T]"], Generic[T]):
 
     def __next__(self) -> T:
         """Wait for the next one. After ``timeout_s`` without any the loop ends; it may be gone on with."""
+        self._calls.refuse_inherited()
         deadline_s = None if self._timeout_s is None else time.monotonic() + self._timeout_s
         with self._lock:
             while True:

@@ -165,7 +165,7 @@ class _Block(AbstractContextManager[None]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._calls.run(_left(self._block, kind, error, trace))
+        self._calls.finish(_left(self._block, kind, error, trace))
 
 
 async def _entered(block: AbstractAsyncContextManager[None]) -> None:

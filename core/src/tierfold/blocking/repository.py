@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from tierfold.abc.indexed import IndexStatus
@@ -87,9 +88,8 @@ class Repository(Generic[T]):
             QueryError: Something of it makes no sense for the type.
             ValidationError: A partition is no logical key.
         """
-        refuse_in_loop()
-        asked = self._repository.query(where, partitions=partitions, sort=sort, limit=limit, on_invalid=on_invalid)
-        return Query(asked, self._calls)
+        ask = partial(self._repository.query, where, partitions=partitions, sort=sort, limit=limit)
+        return Query(self._calls.at_once(lambda: ask(on_invalid=on_invalid)), self._calls)
 
     def observe(self, id: str, *, overflow: Overflow = "latest", timeout_s: float | None = None) -> Live[T | None]:
         """One entity now, and again after every commit that changes it.
@@ -101,8 +101,8 @@ class Repository(Generic[T]):
         Raises:
             ValidationError: ``id`` is no id.
         """
-        refuse_in_loop()
-        return Live(self._repository.observe(id, overflow=overflow), self._calls, timeout_s)
+        observed = self._calls.at_once(lambda: self._repository.observe(id, overflow=overflow))
+        return Live(observed, self._calls, timeout_s)
 
     def observe_all(
         self,

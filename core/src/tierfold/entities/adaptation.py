@@ -44,6 +44,8 @@ class EntityAdapter(Struct, Generic[T], frozen=True):
             ``"place.depth_km"`` -> ``"place.depthKm"``; None when the class declares no such field. System fields,
             which are no members of documents, keep their names.
         fields_at: What there is in place of a path that leads nowhere.
+        unordered: The type of which what a dotted path of attributes names is, or has inside, values that are stored as
+            text in another order than their own; None when there is none.
         merge: (stored payload, new payload) -> what a save stores, if the class may know less than was stored.
         upgrade: A record as the class's schema has it; the record itself when it need not be changed. Raises
             `ValidationError` that names the record and the step. None = no record ever need be.
@@ -61,6 +63,7 @@ class EntityAdapter(Struct, Generic[T], frozen=True):
     from_document: Callable[[Mapping[str, Any]], T]
     stored_name: Callable[[str], str | None]
     fields_at: FieldsAt
+    unordered: Callable[[str], str | None]
     names: Collection[str] | None = None
     merge: Merge | None = None
     upgrade: Callable[[Record], Record] | None = None

@@ -30,6 +30,7 @@ class ContainerKind(Kind):
         self.levels: int = 1 + max((item.levels for item in items), default=0)
         inside = next((item.inside for item in items if item.inside is not None), None)
         self.inside: str | None = None if inside is None else f"[...]{inside}"
+        self.unordered: str | None = next((item.unordered for item in items if item.unordered), None)
         self._pack = source.reserve(f"pack_{expected}")
 
     def guard(self, value: str) -> str:
@@ -152,11 +153,11 @@ class MapKind(ContainerKind):
         kept = {key: self._item.keep(stored[key], item) if key in stored else item for key, item in new.items()}
         return kept if any(kept[key] is not item for key, item in new.items()) else new
 
-    def stored_path(self, rest: Sequence[str]) -> list[str] | None:
+    def follow(self, rest: Sequence[str]) -> tuple[list[str], Kind] | None:
         if not rest:
-            return []
-        inside = self._item.stored_path(rest[1:])
-        return None if inside is None else [rest[0], *inside]
+            return [], self
+        found = self._item.follow(rest[1:])
+        return None if found is None else ([rest[0], *found[0]], found[1])
 
     def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
         return self._item.fields_at(path[1:]) if path else {}

@@ -33,6 +33,7 @@ def document_adapter(declared: Declared) -> EntityAdapter[dict[str, Any]]:
         from_document=_checked,
         stored_name=lambda path: path,
         fields_at=lambda path: {},
+        unordered=lambda path: None,
     )
 
 

@@ -27,6 +27,8 @@ class ForeignKind(Kind):
         self.expected: str = annotation.__name__
         if "Secret" in self.expected:
             raise ConfigError(f"a {self.expected} hides its value when it is written")
+        if self.expected.startswith("IPvAny"):
+            self.unordered: str | None = self.expected
         self._write = sys.modules["pydantic"].TypeAdapter(annotation).dump_python
         self._stored = source.name(self._exact, "stored")
 

@@ -31,6 +31,8 @@ class Kind(ABC):
         keeps: Whether `keep` can return anything but the new value.
         levels: Maps and lists inside each other that the annotation itself asks for.
         inside: Path from the value to an object of a class inside it, which may refuse its values; None = none.
+        unordered: A type, its own or of something inside it, of which values are stored as text in another order than
+            their own; None = none.
     """
 
     expected: str
@@ -38,6 +40,7 @@ class Kind(ABC):
     keeps: bool = False
     levels: int = 0
     inside: str | None = None
+    unordered: str | None = None
 
     @property
     def shadow(self) -> Any:  # noqa: ANN401 - annotations have no common type
@@ -80,12 +83,12 @@ class Kind(ABC):
         """What replaces a stored value: the new one, and what the annotation does not know of the stored one."""
         return new
 
-    def stored_path(self, rest: Sequence[str]) -> list[str] | None:
-        """The names by which a document holds what a path of attributes names inside the value.
+    def follow(self, rest: Sequence[str]) -> tuple[list[str], Kind] | None:
+        """The names by which a document holds what a path of attributes names inside the value, and its kind.
 
         None when there is nothing of that name.
         """
-        return None if rest else []
+        return None if rest else ([], self)
 
     def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
         """See `FieldsAt`, for a path that begins inside the value."""
@@ -117,8 +120,8 @@ class AnyKind(Kind):
     def plain(self, value: object, path: str) -> object:
         return value
 
-    def stored_path(self, rest: Sequence[str]) -> list[str]:
-        return list(rest)
+    def follow(self, rest: Sequence[str]) -> tuple[list[str], Kind]:
+        return list(rest), self
 
 
 def _exact(value: object) -> object:
@@ -159,6 +162,7 @@ class UnionKind(Kind):
         self.keeps: bool = any(kind.keeps for kind in kinds)
         self.levels: int = max(kind.levels for kind in kinds)
         self.inside: str | None = next((kind.inside for kind in kinds if kind.inside is not None), None)
+        self.unordered: str | None = next((kind.unordered for kind in kinds if kind.unordered), None)
 
     def _stored_as(self) -> Any:  # noqa: ANN401
         return reduce(or_, [kind.shadow for kind in self._kinds])
@@ -193,9 +197,10 @@ class UnionKind(Kind):
                 return kept
         return new
 
-    def stored_path(self, rest: Sequence[str]) -> list[str] | None:
-        found = (kind.stored_path(rest) for kind in self._kinds)
-        return next((path for path in found if path is not None), None)
+    def follow(self, rest: Sequence[str]) -> tuple[list[str], Kind] | None:
+        if not rest:
+            return [], self
+        return next((found for found in (kind.follow(rest) for kind in self._kinds) if found is not None), None)
 
     def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
         return {name: stored for kind in self._kinds for name, stored in kind.fields_at(path).items()}

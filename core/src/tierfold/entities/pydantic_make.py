@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import Any, Final, get_args
@@ -124,19 +125,40 @@ class PydanticDataclassMake(PydanticMake):
 
 
 def refused(stored: Mapping[str, str], error: Any) -> ValidationError:  # noqa: ANN401 - pydantic's, not imported
-    """What pydantic says first, with the path in the document, and without values of it.
+    """What pydantic says first, with the path in the document, and without the value.
 
     Args:
         stored: Names of members by names of fields.
     """
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    first = error.errors(include_url=False, include_context=False)[0]
     kind, path = first["type"], "$"
     for part in first["loc"]:
         name = stored.get(part, part) if path == "$" else part
         path = f"{path}[{name}]" if isinstance(name, int) else member_path(path, name)
     known = get_args(sys.modules["pydantic_core"].core_schema.ErrorType)
     is_safe = kind in known and kind not in _WITH_VALUES
-    return ValidationError(first["msg"] if is_safe else f"the class refuses this value with {kind}", path=path)
+    reason = first["msg"] if is_safe else _without(first["input"], first["msg"], stored)
+    return ValidationError(reason, path=path)
+
+
+def _without(value: object, message: str, fields: Collection[str]) -> str:
+    """The message with an ellipsis for each text or number inside the value that it names."""
+    named = {text for text in map(str, _leaves(value)) if text and text in message and text not in fields}
+    texts = "|".join(re.escape(text) for text in sorted(named, key=len, reverse=True))
+    return re.sub(rf"(?<!\w)({texts})(?!\w)", "…", message) if texts else message
+
+
+def _leaves(value: object) -> Iterator[object]:
+    match value:
+        case Mapping():
+            for name, item in value.items():
+                yield name
+                yield from _leaves(item)
+        case list() | tuple() | set() | frozenset():
+            for item in value:
+                yield from _leaves(item)
+        case _:
+            yield value
 
 
 def check_version(version: str) -> None:

@@ -204,13 +204,11 @@ class Shape:
             if not member.field.may_lack and self.make.get(value, member.field.name) is MISSING:
                 raise ValidationError("the field has no value", path=member_path(path, member.name))
 
-    def stored_path(self, rest: Sequence[str]) -> list[str] | None:
-        """See `Kind.stored_path`."""
-        if not rest:
-            return []
-        member = self._by_field.get(rest[0])
-        inside = None if member is None or "." in member.name else member.kind.stored_path(rest[1:])
-        return None if member is None or inside is None else [member.name, *inside]
+    def follow(self, path: Sequence[str]) -> tuple[list[str], Kind] | None:
+        """See `Kind.follow`. The path is not empty."""
+        member = self._by_field.get(path[0])
+        found = None if member is None or "." in member.name else member.kind.follow(path[1:])
+        return None if member is None or found is None else ([member.name, *found[0]], found[1])
 
     def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
         """See `FieldsAt`."""
@@ -289,8 +287,8 @@ class NestedKind(Kind):
     def keep(self, stored: object, new: object) -> object:
         return self._shape.kept(stored, new) if isinstance(stored, dict) and isinstance(new, dict) else new
 
-    def stored_path(self, rest: Sequence[str]) -> list[str] | None:
-        return self._shape.stored_path(rest)
+    def follow(self, rest: Sequence[str]) -> tuple[list[str], Kind] | None:
+        return self._shape.follow(rest) if rest else ([], self)
 
     def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
         return self._shape.fields_at(path)

@@ -58,6 +58,7 @@ def typed_adapter(cls: type[T], make: Make) -> EntityAdapter[T]:
         from_document=typed.from_document,
         stored_name=typed.stored_name,
         fields_at=typed.fields_at,
+        unordered=typed.unordered,
         names=frozenset(make.names()),
         merge=typed.merge,
         upgrade=declared.upgrades.upgraded if declared.upgrades.steps else None,
@@ -138,8 +139,13 @@ class _TypedClass(Generic[T]):
         first, *rest = path.split(".")
         if first in SYSTEM_FIELDS:
             return first if first in self._names and not rest else None
-        found = self._shape.stored_path([first, *rest])
-        return None if found is None else ".".join(found)
+        found = self._shape.follow([first, *rest])
+        return None if found is None else ".".join(found[0])
+
+    def unordered(self, path: str) -> str | None:
+        """What of a path of attributes is stored as text in another order than its own."""
+        found = self._shape.follow(path.split("."))
+        return None if found is None else found[1].unordered
 
     def fields_at(self, path: Sequence[str]) -> Mapping[str, str]:
         """The fields under a path of attributes."""

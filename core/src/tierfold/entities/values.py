@@ -8,7 +8,7 @@ int                       int of 64 bits; a bool is refused
 float                     float; an int that is exactly a float, as that float
 datetime                  timestamp in µs; aware, comes back in UTC
 UUID                      text, small letters with hyphens
-Decimal                   text with every digit; NaN and infinity are refused
+Decimal                   text with every digit, so 1.5 is not 1.50; NaN and infinity are refused
 date                      text, ``2026-11-21``
 time                      text, ``10:00:00.000001``, with ``Z`` or ``+02:00`` when it has an offset of whole minutes
 timedelta                 text, a duration of ISO 8601 in days and seconds, ``P1DT2.5S``
@@ -59,6 +59,7 @@ class Row(Struct, frozen=True):
         takes: Types of the values that convert; by default the declared one.
         refuses: Types among them that do not.
         shadow: How the decoder reads it; by default as the declared type.
+        is_ordered: Whether what is stored has the order of the values themselves.
     """
 
     convert: Callable[[Any, str], object]
@@ -70,6 +71,7 @@ class Row(Struct, frozen=True):
     takes: tuple[type, ...] = ()
     refuses: tuple[type, ...] = ()
     shadow: Any = None
+    is_ordered: bool = True
 
 
 class ScalarKind(Kind):
@@ -77,6 +79,7 @@ class ScalarKind(Kind):
 
     def __init__(self, source: Source, type: type, row: Row) -> None:
         self.expected: str = "None" if type is NoneType else type.__name__
+        self.unordered: str | None = None if row.is_ordered else type.__name__
         self._row = row
         self._declared = type
         self._type = source.name(type, "type")
@@ -172,6 +175,7 @@ _PATH: Final = Row(
     restore="{T}({v})",
     shadow_guard="type({v}) is str",
     shadow=str,
+    is_ordered=False,
 )
 _ROWS: Final[Mapping[type, Row]] = {
     str: Row(lambda value, path: str.__str__(value)),
@@ -186,8 +190,11 @@ _ROWS: Final[Mapping[type, Row]] = {
         shadow=Annotated[datetime, msgspec.Meta(tz=True)],
     ),
     UUID: Row(lambda value, path: str(value)),
-    Decimal: Row(_decimal, test="type({v}) is {T} and {v}.is_finite()"),
+    Decimal: Row(_decimal, test="type({v}) is {T} and {v}.is_finite()", is_ordered=False),
     date: Row(lambda value, path: date(value.year, value.month, value.day).isoformat(), refuses=(datetime,)),
     time: Row(_time, test="type({v}) is {T} and ({v}.tzinfo is None or {v}.tzinfo is UTC)"),
-    timedelta: Row(lambda value, path: msgspec.to_builtins(timedelta(value.days, value.seconds, value.microseconds))),
+    timedelta: Row(
+        lambda value, path: msgspec.to_builtins(timedelta(value.days, value.seconds, value.microseconds)),
+        is_ordered=False,
+    ),
 }

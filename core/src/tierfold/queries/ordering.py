@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from tierfold.entities.ids import split_id
 from tierfold.model import Record
-from tierfold.where.cursor import Cursor
+from tierfold.where.cursor import Cursor, edge_cursor
 from tierfold.where.lens import Lens
 from tierfold.where.order import Key
 from tierfold.where.sorting import SortField, sort_part
@@ -61,3 +61,7 @@ class Ordering:
         """A cursor that names the record."""
         values = self.values(record) if self.fields else ()
         return Cursor(digest, self.fields, values, split_id(record.id)[0], record.id, offset)
+
+    def edge(self, digest: bytes, offset: int) -> Cursor:
+        """A cursor that names no record, but the beginning and the end."""
+        return edge_cursor(digest, self.fields, offset)

@@ -16,7 +16,8 @@ class Page(Sequence[T]):
     Attributes:
         next: Cursor for the page behind this one (``page(after=…)``), None at the end. Opaque; it survives inserts and
             deletes.
-        prev: Cursor for the page before this one (``page(before=…)``), None at the beginning.
+        prev: Cursor for the page before this one (``page(before=…)``), None at the beginning. A page that is empty has
+            one of the two: it leads back to where there is something.
         missing: Partitions that could not be reached; of their entities only those that wait for them here are given.
         complete: False when partitions are missing, or when a tier could not be asked which ones it has.
         skipped: How many entities were left out because they do not fit the class (``on_invalid="skip"``).

@@ -148,31 +148,53 @@ class Query(Generic[T]):
 
     async def _page(self, search: Search, start: Cursor | None, size: int, *, back: bool) -> Page[T]:
         """The page behind ``start``, or before it."""
-        limit = self._question.limit
-        offset = 0 if start is None else start.offset + (not back)
-        room = size if back or limit is None else min(size, limit - offset)
-        found = await search.find(start, room + 1, back=back) if room > 0 else []
-        records, more = found[: max(room, 0)], len(found) > room
-        if back:
-            records.reverse()
-            offset = max(0, offset - len(records))
-        end = offset + len(records)
+        records, offset, more = await (self._before(search, start, size) if back else self._behind(search, start, size))
         items, skipped = self._loaded(records)
-        is_last = not back and (not more or end == limit)
-        following = None if is_last or not records else self._cursor(search, records[-1], end - 1)
-        is_first = start is None if not back else not more
-        preceding = None if is_first or not records else self._cursor(search, records[0], offset)
+        previous, next = self._ways(search, start, records, offset, more=more, back=back)
         return Page(
             items,
-            next=following,
-            prev=preceding,
+            next=next,
+            prev=previous,
             missing=sorted(search.scope.missing),
             complete=search.scope.is_complete,
             skipped=skipped,
         )
 
-    def _cursor(self, search: Search, record: Record, offset: int) -> str:
-        return seal_cursor(search.order.cursor(self._question.digest, record, offset))
+    async def _behind(self, search: Search, start: Cursor | None, size: int) -> tuple[list[Record], int, bool]:
+        """Records, how many results were before them, and whether there are more behind them."""
+        limit = self._question.limit
+        offset = 0 if start is None or start.is_edge else start.offset + 1
+        room = size if limit is None else max(0, min(size, limit - offset))
+        found = await search.find(start, room + 1, back=False)
+        return found[:room], offset, len(found) > room and offset + room != limit
+
+    async def _before(self, search: Search, start: Cursor | None, size: int) -> tuple[list[Record], int, bool]:
+        """Records, how many results were before them, and whether there are any."""
+        limit = self._question.limit
+        assert start is not None, "nothing is before no cursor"
+        if start.is_edge and limit is not None:  # what is the last within the limit is known only from the beginning
+            found = await search.find(start, limit, back=False)
+            offset = max(0, len(found) - size)
+            return found[offset:], offset, offset > 0
+        found = await search.find(start, size + 1, back=True)
+        more = len(found) > size
+        records = found[:size][::-1]
+        return records, max(0, start.offset - len(records)) if more else 0, more
+
+    def _ways(
+        self, search: Search, start: Cursor | None, records: Sequence[Record], offset: int, *, more: bool, back: bool
+    ) -> tuple[str | None, str | None]:
+        """Cursors to what is before a page, and to what is behind it."""
+        digest, is_whole = self._question.digest, start is None or start.is_edge
+        if not records:
+            way = None if is_whole else seal_cursor(search.order.edge(digest, offset))
+            return (None, way) if back else (way, None)
+        first, last = records[0], records[-1]
+        has_previous, has_next = (more, not is_whole) if back else (not is_whole, more)
+        return (
+            seal_cursor(search.order.cursor(digest, first, offset)) if has_previous else None,
+            seal_cursor(search.order.cursor(digest, last, offset + len(records) - 1)) if has_next else None,
+        )
 
     def _loaded(self, records: Sequence[Record]) -> tuple[list[T], int]:
         if not self._skips:

@@ -17,8 +17,9 @@ from tierfold.entities.naming import why_no_field
 from tierfold.entities.system import SYSTEM_FIELDS
 from tierfold.errors import QueryError
 from tierfold.where.mango import from_mango, to_mango
+from tierfold.where.operand import unordered
 from tierfold.where.sorting import SortField, parse_sort
-from tierfold.where.tree import EVERYTHING, Both, Compare, Condition, Either, Exists, Not, Path
+from tierfold.where.tree import EVERYTHING, ORDERING, Both, Compare, Condition, Either, Exists, Not, Path
 
 __all__ = ["Question", "Where", "ask", "ids_in"]
 
@@ -80,6 +81,7 @@ class _Names:
     def __init__(self, kind: EntityKind) -> None:
         self._type = kind.declaration.name
         self._stored_name, self._fields_at = kind.adapter.stored_name, kind.adapter.fields_at
+        self._unordered = kind.adapter.unordered
         self._is_raw = kind.adapter.names is None
 
     def condition(self, where: Where | None) -> Condition:
@@ -92,13 +94,15 @@ class _Names:
         raise QueryError(f"where takes a condition such as F.mag >= 5, or a Mango selector, not {given(where)}")
 
     def field(self, field: SortField) -> SortField:
-        return replace(field, path=self._path(field.path))
+        return replace(field, path=self._path(field.path, ordering=True))
 
     def _stored(self, condition: Condition, room: int) -> Condition:
         if room <= 0:
             raise QueryError(f"a condition has at most {_DEPTH_LIMIT} levels")
         match condition:
-            case Compare(path=path) | Exists(path=path):
+            case Compare(path=path, operator=operator):
+                return replace(condition, path=self._path(path, ordering=operator in ORDERING))
+            case Exists(path=path):
                 return replace(condition, path=self._path(path))
             case Not(part=part):
                 return Not(self._stored(part, room - 1))
@@ -108,15 +112,19 @@ class _Names:
                 return Either(tuple([self._stored(part, room - 1) for part in parts]))
         raise QueryError(f"where takes conditions of this library, not {given(condition)}")
 
-    def _path(self, path: Path) -> Path:
+    def _path(self, path: Path, *, ordering: bool = False) -> Path:
         """Names are asked for joined by dots; one with a dot, which only a key of a map can be, keeps its place."""
         if self._is_raw or (len(path) == 1 and path[0] in SYSTEM_FIELDS):
             return path
-        found = self._stored_name(".".join(_ANY_KEY if "." in name else name for name in path))
+        said, asked = ".".join(path), ".".join(_ANY_KEY if "." in name else name for name in path)
+        found = self._stored_name(asked)
         if found is None:
             why = why_no_field(path, self._fields_at, SYSTEM_FIELDS)
-            raise QueryError(f"{self._type} has no field {'.'.join(path)!r}; {why}")
-        return tuple(asked if "." in asked else name for asked, name in zip(path, found.split("."), strict=True))
+            raise QueryError(f"{self._type} has no field {said!r}; {why}")
+        type = self._unordered(asked) if ordering else None
+        if type is not None:
+            raise QueryError(f"{self._type}.{said}: {unordered(type)}")
+        return tuple(ours if "." in ours else name for ours, name in zip(path, found.split("."), strict=True))
 
 
 def ids_in(condition: Condition) -> list[str] | None:

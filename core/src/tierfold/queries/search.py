@@ -70,11 +70,14 @@ class Search:
         return self._finder.scanned
 
     async def find(self, start: Cursor | None, want: int, *, back: bool) -> list[Record]:
-        """Up to ``want`` records behind ``start``, or before it with ``back``; those nearest to it come first."""
+        """Up to ``want`` records behind ``start``, or before it with ``back``; those nearest to it come first.
+
+        All are behind an edge, and before it; it only says the order.
+        """
         while True:
             plan = self._plan or await self.plan(start)
             try:
-                return await self._find(plan, start, want, back=back)
+                return await self._find(plan, None if start is None or start.is_edge else start, want, back=back)
             except IndexDroppedError:
                 self._plan = None
 

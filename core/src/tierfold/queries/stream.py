@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from tierfold.wake import give_way
 from tierfold.where.cursor import Cursor
 
 __all__ = ["Stream"]
@@ -45,6 +46,8 @@ class Stream(AsyncIterator[T], Generic[T]):
                 raise error
             if self._ended:
                 raise StopAsyncIteration
+            if self._start is not None:
+                await give_way()  # what is here is read without waiting, so a long loop would let nobody else run
             items, self._start, self._error = await self._turn(self._start)
             self._ready.extend(self._unseen(items))
             self._ended = self._start is None

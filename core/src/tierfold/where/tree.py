@@ -12,6 +12,7 @@ from tierfold.errors import QueryError
 __all__ = [
     "BRACKETS",
     "EVERYTHING",
+    "ORDERING",
     "Both",
     "Compare",
     "Condition",
@@ -26,6 +27,8 @@ __all__ = [
 Path = tuple[str, ...]
 """Members from the document's top down to a value."""
 Operator = Literal["eq", "lt", "lte", "gt", "gte", "in", "startswith", "contains"]
+ORDERING: Final = frozenset({"lt", "lte", "gt", "gte"})
+"""Operators that ask which of two values comes first."""
 
 BRACKETS: Final = "put each comparison in brackets, as in (F.n > 1) & (F.n < 3)"
 """What to do about ``&`` and ``|``, which bind more closely than comparisons."""

@@ -82,7 +82,10 @@ class Environments:
             return None
         identity = _identity(data)
         if identity in self._inherited:
-            raise StoreForkedError(f"{data} was opened before the fork; open it in the child only, or spawn the child")
+            raise StoreForkedError(
+                f"{data} was open when this process was forked; open it in the children only, in the server's "
+                "`post_fork` hook or at the first request, or close it before the fork"
+            )
         return self._open.get(identity)
 
 
