@@ -49,12 +49,13 @@ class ConfigError(TierfoldError):
 class LinkNotFoundError(ConfigError, KeyError):
     """The layer has no link of that name: a link is named after its farther tier."""
 
-    __str__ = ConfigError.__str__  # a `KeyError` would show the message in quotes
-
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"there is no link {name!r}; there are {', '.join(known) or 'none'}")
         self.name = name
         self.known: tuple[str, ...] = tuple(known)
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a `KeyError` shows it in quotes
 
 
 class BlockingCallError(TierfoldError):
