@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Final, TypeVar, overload
 from weakref import WeakSet
 
@@ -21,6 +20,7 @@ from tierfold.errors import ConfigError, StoreClosedError, StoreError, Transacti
 from tierfold.events import Subscription
 from tierfold.indexing import IndexKeeper
 from tierfold.links.link import CONNECT_S, Link
+from tierfold.links.named import NamedLinks
 from tierfold.links.runner import LinkServices
 from tierfold.live.hub import Hub
 from tierfold.model import Change
@@ -55,7 +55,7 @@ class DataLayer:
         self._catalog = catalog
         self._close_timeout_s = close_timeout_s
         self._link_list = _links(tiers, services)
-        self.links: Mapping[str, Link] = MappingProxyType({link.name: link for link in self._link_list})
+        self.links: Mapping[str, Link] = NamedLinks({link.name: link for link in self._link_list})
         self._access = Access(tiers, self._link_list, catalog.prefix)
         self._hub = Hub(lambda: self._access.nearest)
         self._indexes = IndexKeeper(self._access, services.holder)
@@ -277,8 +277,6 @@ class DataLayer:
             raise TransactionError("sync_now delivers what is stored; call it behind the transaction")
         if timeout_s is not None:
             check_seconds(timeout_s, "timeout_s")
-        if link is not None and link not in self.links:
-            raise ConfigError(f"there is no link {link!r}; there are {', '.join(self.links) or 'none'}")
         chosen = [self.links[link]] if link is not None else self._link_list
         if not chosen:
             return SyncReport({})

@@ -344,6 +344,14 @@ async def test_a_save_that_was_cancelled_too_late_is_carried_before_the_layer_is
         assert not data.dirty
 
 
+async def test_a_link_that_there_is_not_is_an_error_that_names_those_there_are() -> None:
+    async with tierfold.open("memory:a", "memory:b") as data:
+        with pytest.raises(tierfold.ConfigError, match=r"no link 'typo'; there are b"):
+            data.links["typo"]
+        with pytest.raises(KeyError, match="there are b"):
+            await data.sync_now("typo")
+
+
 # --- status ----------------------------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ SPELLINGS: list[tuple[Condition, dict[str, Any], Condition]] = [
     (F.a > 1, {"a": {"$gt": 1}}, compare("gt", 1)),
     (F.a >= 1, {"a": {"$gte": 1}}, compare("gte", 1)),
     (F.a.is_in([1, "x"]), {"a": {"$in": [1, "x"]}}, compare("in", [1, "x"])),
+    (F.a.is_in({"c", "a", "b"}), {"a": {"$in": ["a", "b", "c"]}}, compare("in", ["a", "b", "c"])),
     (~F.a.is_in((1,)), {"a": {"$nin": (1,)}}, Not(compare("in", [1]))),
     (F.a.startswith("x"), {"a": {"$beginsWith": "x"}}, compare("startswith", "x")),
     (F.a.contains("x"), {"a": {"$all": ["x"]}}, compare("contains", "x")),

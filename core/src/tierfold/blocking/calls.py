@@ -25,7 +25,7 @@ class Calls:
         are_inherited: Whether this process was forked since the layer was opened.
     """
 
-    are_inherited = False
+    are_inherited: bool = False
 
     def __init__(self, tend: Callable[[], None] | None = None, look: Callable[[], None] | None = None) -> None:
         self._tend = tend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from tierfold.blocking.calls import Calls
@@ -12,6 +12,7 @@ from tierfold.blocking.home import LayerHome
 from tierfold.blocking.iteration import Subscription
 from tierfold.blocking.repository import Repository
 from tierfold.links.link import Link as AsyncLink
+from tierfold.links.named import NamedLinks
 from tierfold.model import Change
 from tierfold.repository import Repository as AsyncRepository
 from tierfold.status import LinkStatus, Status, SyncReport
@@ -57,7 +58,7 @@ class DataLayer:
     def __init__(self, home: LayerHome) -> None:
         self._home, self._layer, self._calls = home, home.layer, home.calls
         links = {name: Link(link, self._calls) for name, link in self._layer.links.items()}
-        self.links: Mapping[str, Link] = MappingProxyType(links)
+        self.links: Mapping[str, Link] = NamedLinks(links)
         self._repositories: dict[object, Repository[Any]] = {}
 
     def __repr__(self) -> str:

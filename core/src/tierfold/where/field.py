@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from tierfold.errors import QueryError
@@ -59,7 +59,9 @@ class Field:
             raise QueryError(f"is_in takes several values, as in {self!r}.is_in([{values!r}]), not one text")
         if not isinstance(values, Iterable):
             raise QueryError(f"is_in takes several values, as in a list, not `{type(values).__name__}`")
-        return self._compare("in", list(values))
+        # A set has another order in each process, and cursors are of the same query wherever they are used.
+        ordered = sorted(values, key=repr) if isinstance(values, Set) else list(values)
+        return self._compare("in", ordered)
 
     def startswith(self, prefix: str) -> Condition:
         """The value is text that begins with ``prefix``."""
