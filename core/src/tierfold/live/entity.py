@@ -10,9 +10,9 @@ from tierfold.access import Access
 from tierfold.catalog import EntityKind
 from tierfold.entities.ids import split_id
 from tierfold.errors import PartitionUnavailableError
-from tierfold.live.hub import Hub, Membership
+from tierfold.live.hub import Hub, Membership, Told, change_of
 from tierfold.live.snapshot import Live, Overflow, Snapshot, SnapshotState, newest
-from tierfold.model import Change, Record, SegmentName
+from tierfold.model import Record, SegmentName
 
 __all__ = ["LiveEntity"]
 
@@ -43,9 +43,9 @@ class LiveEntity(Live[T | None], Generic[T]):
             await self._access.bring(self._segment.partition)
         except PartitionUnavailableError:
             self._seen = 0  # what waits here for its partition may lie in a tier that is not the one followed
-            return self._snapshot(self._access.holder.find_held(self._segment, self._id), "stale", lagged, ())
+            return self._snapshot(self._access.holder.find_held(self._segment, self._id), "stale", lagged)
         self._seen, record = newest(self._access.reader, self._segment, self._id)
-        return self._snapshot(record, "ready", lagged, ())
+        return self._snapshot(record, "ready", lagged)
 
     def _take(self, changes: Sequence[RecordChange], lagged: int) -> Snapshot[T | None] | None:
         last = changes[-1]
@@ -56,13 +56,19 @@ class LiveEntity(Live[T | None], Generic[T]):
             changes = [change for change in changes if change.seq > self._seen]
             if not changes:
                 return None
-        return self._snapshot(last.record, "ready", lagged, self._hub.shown(changes, self._kind.prefix))
+        shown, pending = self._hub.told(changes, self._tell)
+        if last.record.content[32] & 1:  # `record.deleted`, without the call
+            return Snapshot(None, "ready", False, lagged, shown)
+        return Snapshot(self._load(last.record), "ready", pending, lagged, shown)
 
-    def _snapshot(
-        self, record: Record | None, state: SnapshotState, lagged: int, changes: tuple[Change, ...]
-    ) -> Snapshot[T | None]:
-        if record is None or record.content[32] & 1:  # `record.deleted`, without the call
-            return Snapshot(None, state, False, lagged, changes)
-        access = self._access
-        pending = not access.is_last and bool(access.pending(self._segment, record))
-        return Snapshot(self._load(record), state, pending, lagged, changes)
+    def _tell(self, changes: Sequence[RecordChange]) -> Told:
+        shown = tuple(change_of(change, self._kind.prefix) for change in changes)
+        return shown, self._is_pending(changes[-1].record)
+
+    def _is_pending(self, record: Record) -> bool:
+        return not self._access.is_last and bool(self._access.pending(self._segment, record))
+
+    def _snapshot(self, record: Record | None, state: SnapshotState, lagged: int) -> Snapshot[T | None]:
+        if record is None or record.deleted:
+            return Snapshot(None, state, False, lagged)
+        return Snapshot(self._load(record), state, self._is_pending(record), lagged)

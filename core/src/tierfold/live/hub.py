@@ -19,7 +19,7 @@ from tierfold.abc.store import LocalStore, RecordChange
 from tierfold.entities.ids import logical_key
 from tierfold.model import Change, SegmentName
 
-__all__ = ["Hub", "Membership", "Observer", "change_of"]
+__all__ = ["Hub", "Membership", "Observer", "Told", "change_of"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -34,6 +34,8 @@ class Observer(Protocol):
         """The layer is closed."""
 
 
+Told = tuple[tuple[Change, ...], bool]
+"""Changes as users see them, and whether the last one waits for a farther tier."""
 _Group = dict[int, "ref[Observer]"]
 """By number. Weak, so that an observer that its user forgets is gone."""
 
@@ -58,7 +60,7 @@ class Hub:
         self._by_id: dict[tuple[SegmentName, str], _Group] = {}
         self._abandoned: deque[Membership] = deque()
         self._end: Callable[[], None] | None = None
-        self._shown: tuple[Sequence[RecordChange], tuple[Change, ...]] = ((), ())
+        self._told: tuple[Sequence[RecordChange], Told] = ((), ((), False))
 
     @property
     def is_busy(self) -> bool:
@@ -87,13 +89,13 @@ class Hub:
         """The same for an observer that is gone, later: the collector may find it wherever a lock is held."""
         self._abandoned.append(membership)
 
-    def shown(self, changes: Sequence[RecordChange], prefix: str) -> tuple[Change, ...]:
-        """What users see of a commit, made once for all who are told of it."""
-        commit, shown = self._shown
+    def told(self, changes: Sequence[RecordChange], tell: Callable[[Sequence[RecordChange]], Told]) -> Told:
+        """What users see of a commit to one entity, made once for all who are told of it."""
+        commit, told = self._told
         if commit is not changes:
-            shown = tuple(change_of(change, prefix) for change in changes)
-            self._shown = (changes, shown)
-        return shown
+            told = tell(changes)
+            self._told = (changes, told)
+        return told
 
     def close(self) -> None:
         """End every observation."""
