@@ -152,13 +152,11 @@ class Snapshot(Generic[X]):
         return state
 
     def segment_name(self, number: bytes) -> SegmentName:
-        """The segment of a number that a row names."""
-        name = self.names.get(number)
-        if name is None:
-            row = SEGMENT_ROWS.get(self.txn, number)
-            if row is None:
-                raise CorruptDataError(f"segment {number.hex()} has no row")
-            name = self.names[number] = SegmentName(row.type, row.partition)
+        """The segment of a number that a row names; from now on it is among `names`."""
+        row = SEGMENT_ROWS.get(self.txn, number)
+        if row is None:
+            raise CorruptDataError(f"segment {number.hex()} has no row")
+        name = self.names[number] = SegmentName(row.type, row.partition)
         return name
 
     @property
