@@ -10,7 +10,7 @@ import anyio
 
 from tierfold.errors import StoreClosedError, StoreForkedError, TierfoldError
 from tierfold.kv.fork import watch_fork
-from tierfold.wake import Signal, Waiter, current_home, current_loop
+from tierfold.wake import Signal, Waiter, current_loop, wait_home
 
 __all__ = ["Errands", "RunsErrands", "run_here"]
 
@@ -93,8 +93,7 @@ class Errands:
         """
         if current_loop() == self._home:
             return await work()
-        home = current_home()
-        assert home is not None, "only what is driven can wait"
+        home = wait_home()
         self._admit()
         waiter = home.waiter()
         errand = _Errand(work, waiter)

@@ -120,15 +120,15 @@ def _leave(told: dict[int, Any], number: int) -> None:
 
 def _changes_between(reading: Reading, first: int, last: int) -> list[RecordChange]:
     """Rows whose newest seq lies in the range; those rewritten since are told of with their later seq."""
-    found: list[tuple[int, RecordChange]] = []
+    found: list[RecordChange] = []
     for _, number in list(reading.txn.scan(FEED + first.to_bytes(8, "big"), end_of(FEED))):
         row = SEGMENT_ROWS.get(reading.txn, number)
         state = reading.find(SegmentName(row.type, row.partition)) if row else None
         if state is not None:
             for _, entry in changed_rows(reading, state, first, last, damaged=[]):
                 origin: Origin = "sync" if entry.via == UP else "local"
-                found.append((entry.seq, _change(state.name, origin, entry.content, entry.hash, entry.seq)))
-    return [change for _, change in sorted(found, key=lambda pair: pair[0])]
+                found.append(_change(state.name, origin, entry.content, entry.hash, entry.seq))
+    return sorted(found, key=lambda change: change.seq)
 
 
 def _changes(moved: Moved, fresh: bool, seq: int) -> list[RecordChange]:

@@ -24,7 +24,7 @@ from tierfold.errors import (
 )
 from tierfold.kv.fork import watch_fork
 from tierfold.kv.unit import ResultT, SessionT, Ticket, Unit
-from tierfold.wake import Home, Waiter, current_home, refuse_in_loop
+from tierfold.wake import Home, Waiter, refuse_in_loop, wait_home
 
 __all__ = ["InlineWriter", "Writer", "WriterThread", "start_writer"]
 
@@ -216,9 +216,7 @@ class WriterThread(Writer[SessionT]):
         return self._enqueue(Ticket(unit))
 
     async def run(self, unit: Unit[SessionT, ResultT]) -> ResultT:
-        home = current_home()
-        assert home is not None, "only a task of asyncio or trio can wait"
-        waiter = home.waiter()
+        waiter = wait_home().waiter()
         ticket = self._enqueue(Ticket(unit, waiter))
         try:
             await waiter

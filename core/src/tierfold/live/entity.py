@@ -66,7 +66,7 @@ class LiveEntity(Live[T | None], Generic[T]):
         return shown, self._is_pending(changes[-1].record)
 
     def _is_pending(self, record: Record) -> bool:
-        return not self._access.is_last and bool(self._access.pending(self._segment, record))
+        return bool(self._access.pending(self._segment, record))
 
     def _snapshot(self, record: Record | None, state: SnapshotState, lagged: int) -> Snapshot[T | None]:
         if record is None or record.deleted:

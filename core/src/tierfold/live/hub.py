@@ -66,7 +66,7 @@ class Hub:
     def is_busy(self) -> bool:
         """Whether anybody observes."""
         if self._abandoned:
-            self._leave(None)
+            self._sweep()
         return self._end is not None
 
     def join_type(self, type: str, observer: Observer) -> Membership:
@@ -83,7 +83,8 @@ class Hub:
 
     def leave(self, membership: Membership) -> None:
         """Tell the observer nothing more."""
-        self._leave(membership)
+        self.abandon(membership)
+        self._sweep()
 
     def abandon(self, membership: Membership) -> None:
         """The same for an observer that is gone, later: the collector may find it wherever a lock is held."""
@@ -110,35 +111,31 @@ class Hub:
         membership = Membership(next(self._numbers), groups, keys)
         mine = ref(observer)
         with self._lock:
-            self._sweep()
+            self._remove_abandoned()
             for key in keys:
                 groups.setdefault(key, {})[membership.number] = mine
             if self._end is None:
                 self._end = self._reader().follow(self._tell)
         return membership
 
-    def _leave(self, membership: Membership | None) -> None:
+    def _sweep(self) -> None:
+        """Let go of those that left, and of the store with the last one."""
         with self._lock:
-            self._sweep()
-            if membership is not None:
-                self._remove(membership)
+            self._remove_abandoned()
             end = None
             if not self._by_type and not self._by_segment and not self._by_id:
                 end, self._end = self._end, None
         if end is not None:
             end()
 
-    def _sweep(self) -> None:
+    def _remove_abandoned(self) -> None:
         while self._abandoned:
-            self._remove(self._abandoned.popleft())
-
-    def _remove(self, membership: Membership) -> None:
-        for key in membership.keys:
-            group = membership.groups.get(key)
-            if group is not None:
+            membership = self._abandoned.popleft()
+            for key in membership.keys:
+                group = membership.groups.get(key, {})
                 group.pop(membership.number, None)
                 if not group:
-                    del membership.groups[key]
+                    membership.groups.pop(key, None)
 
     # --- telling -------------------------------------------------------------------------------------------------
     # Without the lock: who joins holds it while asking the store, and the store may be telling just then.

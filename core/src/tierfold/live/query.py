@@ -99,10 +99,7 @@ class LiveQuery(Live[list[T]], Generic[T]):
     def _catch_up(self) -> int:
         """Follow what was told while all was read; how many commits these were."""
         self._sort_in()
-        with self._mutex:
-            commits, followed = self._commits[:], sum(self._lagged) + len(self._lagged)
-            self._commits.clear()
-            self._lagged.clear()
+        commits, followed = self._drain()
         for changes in commits:
             for change in changes:
                 if self._is_beyond(change):

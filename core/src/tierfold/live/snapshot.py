@@ -204,7 +204,9 @@ class Live(ABC, Generic[T]):
             loading = self._loading()
             if loading is not None:
                 return loading
-        lagged = self._forget()
+        self._sort_in()
+        self._check_pace()
+        _, lagged = self._drain()
         self._must_read = False  # before reading: more than can be kept may come meanwhile
         try:
             return await self._read(lagged)
@@ -212,15 +214,13 @@ class Live(ABC, Generic[T]):
             self._must_read = True
             raise
 
-    def _forget(self) -> int:
-        """Let go of all that waits; how many commits these were."""
-        self._sort_in()
-        self._check_pace()
+    def _drain(self) -> tuple[list[Sequence[RecordChange]], int]:
+        """Take all that was sorted in, and how many commits these were."""
         with self._mutex:
-            lagged = sum(self._lagged) + len(self._commits)
+            commits, count = self._commits[:], sum(self._lagged) + len(self._commits)
             self._commits.clear()
             self._lagged.clear()
-        return lagged
+        return commits, count
 
     def _pop(self) -> tuple[Sequence[RecordChange], int]:
         """The commit that waits longest, and how many more it sums up."""
